@@ -1,0 +1,22 @@
+"""Who calls."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An authenticated caller that acts as one project."""
+
+    project_id: str
+    """The project it acts as: the token's, or for an admin on /v1 and /v2 the one in the path."""
+    token_project_id: str
+    user_id: str
+    roles: frozenset[str]
+    is_admin: bool
+    request_id: str
+    source_address: str | None = None
+
+    @property
+    def as_admin(self) -> bool:
+        """True when an admin acts as a project that is not its own."""
+        return self.is_admin and self.project_id != self.token_project_id

@@ -1,0 +1,1 @@
+"""Rules: values and pure functions. No I/O, no SQL, no JSON."""

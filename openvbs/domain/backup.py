@@ -1,0 +1,118 @@
+"""A backup: one moment of one volume, whole by itself. There are no chains."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class BackupStatus(StrEnum):
+    """What is stored. ``restoring`` is never stored: it is what a project sees while its own restore runs."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    DELETING = "deleting"
+    ERROR = "error"
+
+
+RESTORING = "restoring"
+
+TRANSITIONS: dict[BackupStatus, frozenset[BackupStatus]] = {
+    BackupStatus.CREATING: frozenset({BackupStatus.AVAILABLE, BackupStatus.ERROR}),
+    BackupStatus.AVAILABLE: frozenset({BackupStatus.DELETING, BackupStatus.ERROR}),
+    BackupStatus.ERROR: frozenset({BackupStatus.DELETING, BackupStatus.AVAILABLE}),
+    BackupStatus.DELETING: frozenset({BackupStatus.ERROR}),
+}
+"""Which status may follow which; a deleted backup leaves the table's view altogether."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup's record. Sizes in bytes unless they say GiB; times aware, UTC."""
+
+    id: str
+    project_id: str
+    repository_id: str
+    """The project whose repository holds the data; the owner's, unless the record was imported."""
+    user_id: str
+    name: str | None
+    description: str | None
+    volume_id: str
+    volume_name: str | None
+    snapshot_id: str | None
+    size_gib: int
+    status: str
+    """As the viewer sees it: a BackupStatus or ``restoring``."""
+    fail_reason: str | None
+    container: str | None
+    availability_zone: str | None
+    object_count: int
+    asked_incremental: bool
+    """The flag of the native v3 request."""
+    is_full: bool
+    """First backup of the volume, or asked to read and hash every block: what v2 shows as not incremental."""
+    bootable: bool
+    metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    image_metadata: dict[str, str] = field(default_factory=dict)
+    bytes_total: int = 0
+    bytes_read: int = 0
+    bytes_stored: int = 0
+    is_frozen: bool = True
+    """False when a registered device was read without a freeze command."""
+    progress_percent: int = 0
+    data_timestamp: datetime
+    created_at: datetime
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBackup:
+    """What a caller asks for when it creates a backup."""
+
+    volume_id: str
+    snapshot_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    container: str | None = None
+    availability_zone: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    full: bool = False
+    """Ignore hints: read and hash every block."""
+    incremental: bool = False
+    """Native v3: refuse unless an available backup of the volume exists in the caller's project."""
+    force: bool = False
+    """Accept a volume that is in use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRestore:
+    """Where a backup goes: into an existing volume, or (volume_id None) into a new one."""
+
+    volume_id: str | None = None
+    name: str | None = None
+    """Name of the new volume; by default made from the backup's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupQuery:
+    """Filters, order and page of a list of backups. None means: no such filter. Substring filters ignore case."""
+
+    name: str | None = None
+    status: str | None = None
+    volume_id: str | None = None
+    snapshot_id: str | None = None
+    name_like: str | None = None
+    status_like: str | None = None
+    volume_id_like: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    all_projects: bool = False
+    """Admins only; ignored for others."""
+    project_id: str | None = None
+    """With all_projects: only this one's."""
+    sort: tuple[tuple[str, str], ...] = (("created_at", "desc"),)
+    """(key, asc|desc) pairs; keys: name, status, size, id, created_at, updated_at, volume_id, data_timestamp."""
+    limit: int = 1000
+    offset: int = 0
+    marker: str | None = None
+    with_count: bool = False

@@ -1,0 +1,81 @@
+"""A job: a long task whose request was accepted. Its id is the workflow's id and the API's job_id."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """INIT -> RUNNING -> SUCCESS | FAIL, never back. INIT may end as FAIL when it is cancelled before it began."""
+
+    INIT = "INIT"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAIL = "FAIL"
+
+
+ENDED = frozenset({JobStatus.SUCCESS, JobStatus.FAIL})
+
+
+class JobKind(StrEnum):
+    """The value is the API's job_type; those of the contract come first, the rest are ours."""
+
+    CREATE_BACKUP = "bksCreateBackup"
+    DELETE_BACKUP = "bksDeleteBackup"
+    RESTORE_BACKUP = "bksRestoreBackup"
+    CREATE_VOLUME = "createVolume"
+    DELETE_VOLUME = "deleteVolume"
+    EXTEND_VOLUME = "extendVolume"
+    IMPORT_VOLUME = "importVolume"
+    EXPORT_VOLUME = "exportVolume"
+    CREATE_SNAPSHOT = "createSnapshot"
+    DELETE_SNAPSHOT = "deleteSnapshot"
+    COLLECT = "collectRepository"
+
+
+CANCELLABLE = frozenset(
+    {JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job's record."""
+
+    id: str
+    project_id: str
+    """The project that asked; a recipient's restore belongs to the recipient."""
+    user_id: str
+    kind: str
+    status: str
+    backup_id: str | None
+    volume_id: str | None
+    snapshot_id: str | None
+    share_id: str | None
+    """The share under which a recipient's restore runs."""
+    bytes_done: int
+    bytes_total: int
+    error_code: str | None
+    fail_reason: str | None
+    attempt: int
+    """Raised each time a worker begins or resumes the job; only the newest attempt may publish."""
+    cancel_requested_by: str | None
+    """Who asked to cancel, in words for the fail reason; None while nobody did."""
+    request_id: str
+    arguments: dict[str, object] = field(default_factory=dict)
+    """What the runner needs and no other column says."""
+    created_at: datetime
+    begin_time: datetime | None
+    end_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Filters and page of a project's jobs, newest first."""
+
+    status: str | None = None
+    kind: str | None = None
+    backup_id: str | None = None
+    volume_id: str | None = None
+    limit: int = 1000
+    marker: str | None = None
