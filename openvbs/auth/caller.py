@@ -14,6 +14,8 @@ class Caller:
     roles: frozenset[str]
     is_admin: bool
     request_id: str
+    sees_all: bool = False
+    """True on /v3 for an admin, who reads and deletes any project's backups by id."""
     source_address: str | None = None
 
     @property

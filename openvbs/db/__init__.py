@@ -1,1 +1,1 @@
-
+"""Records. The only SQL; one module per group of tables."""

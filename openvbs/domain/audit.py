@@ -13,8 +13,6 @@ class AuditAction(StrEnum):
     SHARE_CANCEL = "share.cancel"
     SHARE_DECLINE = "share.decline"
     """A recipient gave up its own share."""
-    SHARE_READ = "share.read"
-    """A recipient looked the shared backup up."""
     SHARE_RESTORE = "share.restore"
     """A recipient began to restore the shared backup."""
     SHARE_RESTORE_END = "share.restore_end"

@@ -38,6 +38,7 @@ class Backup:
     description: str | None
     volume_id: str
     volume_name: str | None
+    volume_description: str | None
     snapshot_id: str | None
     size_gib: int
     status: str
@@ -53,6 +54,8 @@ class Backup:
     bootable: bool
     metadata: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    volume_metadata: dict[str, str] = field(default_factory=dict)
+    """The volume's own metadata at the time of the backup; a restored volume gets it back."""
     image_metadata: dict[str, str] = field(default_factory=dict)
     bytes_total: int = 0
     bytes_read: int = 0

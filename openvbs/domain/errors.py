@@ -1,11 +1,11 @@
 """Why a request that we understood is refused. Each dialect renders these through its own table of codes.
 
-    RuleError
-      NotFound          the caller may not know it, whether it exists or not
-      Forbidden         the caller can see the thing but may not do this to it
-      BadRequest        a value breaks a rule; names the field
-      Conflict          the thing is in a state that does not allow this
-      QuotaExceeded     a ceiling is reached
+RuleError
+  NotFound          the caller may not know it, whether it exists or not
+  Forbidden         the caller can see the thing but may not do this to it
+  BadRequest        a value breaks a rule; names the field
+  Conflict          the thing is in a state that does not allow this
+  QuotaExceeded     a ceiling is reached
 """
 
 from openvbs.errors import OpenVbsError
@@ -195,7 +195,9 @@ class QuotaExceeded(RuleError):
 
 class BackupsPerVolumeExceeded(QuotaExceeded):
     def __init__(self, volume_id: str, limit: int) -> None:
-        super().__init__(f"Maximum number of backups of volume {volume_id} allowed ({limit}) exceeded; delete one first.")
+        super().__init__(
+            f"Maximum number of backups of volume {volume_id} allowed ({limit}) exceeded; delete one first."
+        )
 
 
 class BackupCountExceeded(QuotaExceeded):

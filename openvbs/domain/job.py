@@ -33,9 +33,7 @@ class JobKind(StrEnum):
     COLLECT = "collectRepository"
 
 
-CANCELLABLE = frozenset(
-    {JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME}
-)
+CANCELLABLE = frozenset({JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

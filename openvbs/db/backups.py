@@ -1,0 +1,243 @@
+"""Backup records."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from openvbs.db.rows import from_value, like, metadata_holds, page, to_value
+from openvbs.db.session import lock
+from openvbs.db.tables import backups, jobs
+from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus
+from openvbs.domain.job import JobKind, JobStatus
+from openvbs.domain.page import Page
+
+_OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
+
+
+def restore_runs(*, project_id: str | None) -> sa.Exists:
+    """True for a backup that a restore is reading: one project's own restore, or with None anybody's."""
+    running = sa.and_(jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.RESTORE_BACKUP, _OPEN_JOB)
+    if project_id is not None:
+        running = sa.and_(running, jobs.c.project_id == project_id)
+    return sa.exists().where(running).correlate_except(jobs)
+
+
+def seen_status(viewer_project_id: str) -> sa.ColumnElement[str]:
+    """The status as a project sees it: ``restoring`` while its own restore of an available backup runs."""
+    own_restore = sa.and_(backups.c.status == BackupStatus.AVAILABLE, restore_runs(project_id=viewer_project_id))
+    return sa.case((own_restore, RESTORING), else_=backups.c.status)
+
+
+def progress_percent() -> sa.ColumnElement[int]:
+    """0 to 100: of the job that makes the backup while it runs, else 100 for a finished one."""
+    running = (
+        sa.select(sa.case((jobs.c.bytes_total > 0, jobs.c.bytes_done * 100 / jobs.c.bytes_total), else_=0))
+        .where(jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.CREATE_BACKUP, _OPEN_JOB)
+        .correlate_except(jobs)
+        .limit(1)
+        .scalar_subquery()
+    )
+    done = sa.case((backups.c.status == BackupStatus.CREATING, 0), else_=100)
+    return sa.cast(sa.func.coalesce(running, done), sa.Integer)
+
+
+def columns(viewer_project_id: str) -> list[sa.ColumnElement[Any]]:
+    """Every column of a Backup as the viewer sees it."""
+    plain = [column for column in backups.c if column.name not in {"status", "deleted_at", "purged_at"}]
+    return [
+        *plain,
+        seen_status(viewer_project_id).label("status"),
+        progress_percent().label("progress_percent"),
+    ]
+
+
+def make(row: sa.Row[Any]) -> Backup:
+    return to_value(Backup, row)
+
+
+def insert(connection: sa.Connection, backup: Backup) -> None:
+    """Add a record. sqlalchemy.exc.IntegrityError when another backup of the volume is still being made."""
+    values = from_value(backup)
+    del values["progress_percent"]
+    connection.execute(backups.insert().values(values))
+
+
+def find(
+    connection: sa.Connection,
+    backup_id: str,
+    *,
+    viewer_project_id: str,
+    owner_project_id: str | None,
+    for_update: bool = False,
+) -> Backup | None:
+    """The backup if it is not deleted and, unless owner_project_id is None, belongs to that project."""
+    query = sa.select(*columns(viewer_project_id)).where(backups.c.id == backup_id, backups.c.deleted_at.is_(None))
+    if owner_project_id is not None:
+        query = query.where(backups.c.project_id == owner_project_id)
+    if for_update:
+        lock_row(connection, backup_id)
+    row = connection.execute(query).first()
+    return None if row is None else make(row)
+
+
+def lock_row(connection: sa.Connection, backup_id: str) -> None:
+    """Make every other writer of this backup, its shares and its restores wait until our commit."""
+    connection.execute(lock(connection, sa.select(backups.c.id).where(backups.c.id == backup_id))).first()
+
+
+SORT_KEYS = ("name", "size", "id", "created_at", "updated_at", "volume_id", "data_timestamp", "status")
+
+
+def list_page(connection: sa.Connection, query: BackupQuery, *, viewer_project_id: str) -> Page[Backup]:
+    """Own backups, or those of all projects where the query says so (the caller has checked that it may)."""
+    status = seen_status(viewer_project_id)
+    conditions: list[sa.ColumnElement[bool]] = [backups.c.deleted_at.is_(None)]
+    if not query.all_projects:
+        conditions.append(backups.c.project_id == viewer_project_id)
+    elif query.project_id is not None:
+        conditions.append(backups.c.project_id == query.project_id)
+    exact = {
+        backups.c.name: query.name,
+        status: query.status,
+        backups.c.volume_id: query.volume_id,
+        backups.c.snapshot_id: query.snapshot_id,
+    }
+    conditions += [column == value for column, value in exact.items() if value is not None]
+    contains = {
+        backups.c.name: query.name_like,
+        status: query.status_like,
+        backups.c.volume_id: query.volume_id_like,
+    }
+    conditions += [like(column, value) for column, value in contains.items() if value is not None]
+    conditions += metadata_holds(backups.c.metadata, query.metadata)
+    order = [(_sort_column(key, status), way) for key, way in query.sort]
+    return page(
+        connection,
+        sa.select(*columns(viewer_project_id)).where(*conditions),
+        order=order,
+        id_column=backups.c.id,
+        make=make,
+        limit=query.limit,
+        offset=query.offset,
+        marker=query.marker,
+        with_count=query.with_count,
+    )
+
+
+def _sort_column(key: str, status: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    return {"status": status, "size": backups.c.size_gib}.get(key) if key in {"status", "size"} else backups.c[key]  # type: ignore[return-value]
+
+
+def update(
+    connection: sa.Connection,
+    backup_id: str,
+    *,
+    from_status: Sequence[str] | None = None,
+    now: datetime,
+    **values: Any,
+) -> bool:
+    """Change columns of a record that is not deleted; with from_status only if its stored status is one of those."""
+    query = backups.update().where(backups.c.id == backup_id, backups.c.deleted_at.is_(None))
+    if from_status is not None:
+        query = query.where(backups.c.status.in_(from_status))
+    return connection.execute(query.values(updated_at=now, **values)).rowcount == 1
+
+
+def stored_status(connection: sa.Connection, backup_id: str) -> str | None:
+    """What the table says, or None for an unknown or deleted backup."""
+    return connection.scalar(
+        sa.select(backups.c.status).where(backups.c.id == backup_id, backups.c.deleted_at.is_(None))
+    )
+
+
+def mark_deleted(connection: sa.Connection, backup_id: str, *, now: datetime) -> None:
+    """Take the record out of the API's view; its data is purged separately."""
+    connection.execute(backups.update().where(backups.c.id == backup_id).values(deleted_at=now, updated_at=now))
+
+
+def mark_purged(connection: sa.Connection, backup_id: str, *, now: datetime) -> None:
+    """Note that the store no longer holds the backup's manifest."""
+    connection.execute(backups.update().where(backups.c.id == backup_id).values(purged_at=now))
+
+
+def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str | None) -> bool:
+    """Does a restore of this backup run: one of project_id's own, or with None anybody's?"""
+    return bool(
+        connection.scalar(
+            sa.select(sa.literal(1))
+            .where(
+                jobs.c.backup_id == backup_id,
+                jobs.c.kind == JobKind.RESTORE_BACKUP,
+                _OPEN_JOB,
+                *([] if project_id is None else [jobs.c.project_id == project_id]),
+            )
+            .limit(1)
+        )
+    )
+
+
+def purgeable(connection: sa.Connection, repository_id: str) -> list[str]:
+    """Ids of deleted backups of one repository whose data no restore needs any more."""
+    return list(
+        connection.scalars(
+            sa.select(backups.c.id).where(
+                backups.c.repository_id == repository_id,
+                backups.c.deleted_at.is_not(None),
+                backups.c.purged_at.is_(None),
+                ~restore_runs(project_id=None),
+            )
+        )
+    )
+
+
+def newest_available(
+    connection: sa.Connection, volume_id: str, *, project_id: str, not_after: datetime | None = None
+) -> str | None:
+    """The id of the newest available backup of the volume in the project; with not_after only those of that moment or earlier."""
+    query = sa.select(backups.c.id).where(
+        backups.c.volume_id == volume_id,
+        backups.c.project_id == project_id,
+        backups.c.status == BackupStatus.AVAILABLE,
+        backups.c.deleted_at.is_(None),
+    )
+    if not_after is not None:
+        query = query.where(backups.c.data_timestamp <= not_after)
+    return connection.scalar(query.order_by(backups.c.data_timestamp.desc(), backups.c.id.desc()).limit(1))
+
+
+def creating_id(connection: sa.Connection, volume_id: str) -> str | None:
+    """The backup of this volume that is still being made, if any."""
+    return connection.scalar(
+        sa.select(backups.c.id).where(
+            backups.c.volume_id == volume_id,
+            backups.c.status == BackupStatus.CREATING,
+            backups.c.deleted_at.is_(None),
+        )
+    )
+
+
+def count_of_volume(connection: sa.Connection, volume_id: str, *, project_id: str) -> int:
+    return (
+        connection.scalar(
+            sa.select(sa.func.count()).where(
+                backups.c.volume_id == volume_id,
+                backups.c.project_id == project_id,
+                backups.c.deleted_at.is_(None),
+            )
+        )
+        or 0
+    )
+
+
+def usage(connection: sa.Connection, project_id: str) -> dict[str, tuple[int, int]]:
+    """What a project has, as {"settled" | "creating": (backups, GiB)}."""
+    creating = sa.case((backups.c.status == BackupStatus.CREATING, "creating"), else_="settled").label("state")
+    rows = connection.execute(
+        sa.select(creating, sa.func.count(), sa.func.coalesce(sa.func.sum(backups.c.size_gib), 0))
+        .where(backups.c.project_id == project_id, backups.c.deleted_at.is_(None))
+        .group_by(creating)
+    )
+    found = {state: (int(count), int(gib)) for state, count, gib in rows}
+    return {"settled": found.get("settled", (0, 0)), "creating": found.get("creating", (0, 0))}

@@ -1,0 +1,95 @@
+"""Job records. The workflow that does the work has the same id."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from openvbs.db.rows import from_value, page, to_value
+from openvbs.db.session import lock
+from openvbs.db.tables import jobs
+from openvbs.domain.job import Job, JobQuery, JobStatus
+from openvbs.domain.page import Page
+
+_OPEN = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
+
+
+def insert(connection: sa.Connection, job: Job) -> None:
+    """Add a job. sqlalchemy.exc.IntegrityError for a second collecting job of one project."""
+    connection.execute(jobs.insert().values(from_value(job)))
+
+
+def find(connection: sa.Connection, job_id: str, *, project_id: str | None, for_update: bool = False) -> Job | None:
+    """The job, if project_id is None or owns it."""
+    query = sa.select(jobs).where(jobs.c.id == job_id)
+    if project_id is not None:
+        query = query.where(jobs.c.project_id == project_id)
+    row = connection.execute(lock(connection, query) if for_update else query).first()
+    return None if row is None else to_value(Job, row)
+
+
+def list_page(connection: sa.Connection, query: JobQuery, *, project_id: str) -> Page[Job]:
+    exact = {
+        jobs.c.status: query.status,
+        jobs.c.kind: query.kind,
+        jobs.c.backup_id: query.backup_id,
+        jobs.c.volume_id: query.volume_id,
+    }
+    conditions = [
+        jobs.c.project_id == project_id,
+        *[column == value for column, value in exact.items() if value is not None],
+    ]
+    return page(
+        connection,
+        sa.select(jobs).where(*conditions),
+        order=[(jobs.c.created_at, "desc")],
+        id_column=jobs.c.id,
+        make=lambda row: to_value(Job, row),
+        limit=query.limit,
+        marker=query.marker,
+    )
+
+
+def list_open(connection: sa.Connection) -> list[Job]:
+    """Every job that has not ended, oldest first."""
+    rows = connection.execute(sa.select(jobs).where(_OPEN).order_by(jobs.c.created_at))
+    return [to_value(Job, row) for row in rows]
+
+
+def count_open(connection: sa.Connection) -> dict[str, int]:
+    """How many jobs wait (INIT) and run (RUNNING)."""
+    rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(_OPEN).group_by(jobs.c.status))
+    return {status: int(number) for status, number in rows}
+
+
+def begin(connection: sa.Connection, job_id: str, *, now: datetime) -> Job | None:
+    """Start or resume an open job as a new attempt; None when it has ended already."""
+    changed = connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, _OPEN)
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=jobs.c.attempt + 1,
+            begin_time=sa.func.coalesce(jobs.c.begin_time, _moment(now)),
+        )
+    ).rowcount
+    return find(connection, job_id, project_id=None) if changed else None
+
+
+def _moment(now: datetime) -> sa.ColumnElement[Any]:
+    return sa.literal(now, jobs.c.begin_time.type)
+
+
+def update_open(connection: sa.Connection, job_id: str, *, attempt: int | None, **values: Any) -> bool:
+    """Change an open job; with attempt only if that is still the newest one. False when it was not so: do not publish."""
+    query = jobs.update().where(jobs.c.id == job_id, _OPEN)
+    if attempt is not None:
+        query = query.where(jobs.c.attempt == attempt)
+    return connection.execute(query.values(**values)).rowcount == 1
+
+
+def open_of_backups(connection: sa.Connection, backup_ids: Sequence[str]) -> list[Job]:
+    """Open jobs on any of the backups."""
+    rows = connection.execute(sa.select(jobs).where(jobs.c.backup_id.in_(backup_ids), _OPEN))
+    return [to_value(Job, row) for row in rows]

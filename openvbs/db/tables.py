@@ -1,0 +1,227 @@
+"""Every table. Migrations create exactly this (a test compares them).
+
+A record is never shown by SQL alone: callers of this package pass the project whose rows they want. ``deleted_at`` marks
+records that have left the API but must stay: volumes and backups for audit, backups also until their data is purged.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """Aware UTC in Python; naive UTC in the database, so that both databases sort and compare alike."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+ID = sa.String(36)
+PROJECT = sa.String(64)
+TEXT = sa.String(255)
+
+volumes = sa.Table(
+    "volumes",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("user_id", PROJECT, nullable=False),
+    sa.Column("name", TEXT),
+    sa.Column("description", sa.Text),
+    sa.Column("size_gib", sa.Integer, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("previous_status", sa.String(32)),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("path", sa.Text),
+    sa.Column("freeze_command", sa.Text),
+    sa.Column("thaw_command", sa.Text),
+    sa.Column("bootable", sa.Boolean, nullable=False),
+    sa.Column("volume_type", TEXT),
+    sa.Column("availability_zone", TEXT, nullable=False),
+    sa.Column("snapshot_id", ID),
+    sa.Column("source_volid", ID),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("image_metadata", sa.JSON, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Index("ix_volumes_page", "project_id", "created_at", "id"),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("user_id", PROJECT, nullable=False),
+    sa.Column("volume_id", ID, nullable=False),
+    sa.Column("name", TEXT),
+    sa.Column("description", sa.Text),
+    sa.Column("size_gib", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Index("ix_snapshots_page", "project_id", "created_at", "id"),
+    sa.Index("ix_snapshots_volume", "volume_id"),
+)
+
+backups = sa.Table(
+    "backups",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("repository_id", PROJECT, nullable=False),
+    sa.Column("user_id", PROJECT, nullable=False),
+    sa.Column("name", TEXT),
+    sa.Column("description", sa.Text),
+    sa.Column("volume_id", ID, nullable=False),
+    sa.Column("volume_name", TEXT),
+    sa.Column("volume_description", sa.Text),
+    sa.Column("snapshot_id", ID),
+    sa.Column("size_gib", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("fail_reason", sa.Text),
+    sa.Column("container", TEXT),
+    sa.Column("availability_zone", TEXT),
+    sa.Column("object_count", sa.Integer, nullable=False),
+    sa.Column("asked_incremental", sa.Boolean, nullable=False),
+    sa.Column("is_full", sa.Boolean, nullable=False),
+    sa.Column("bootable", sa.Boolean, nullable=False),
+    sa.Column("is_frozen", sa.Boolean, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sa.Column("volume_metadata", sa.JSON, nullable=False),
+    sa.Column("image_metadata", sa.JSON, nullable=False),
+    sa.Column("bytes_total", sa.BigInteger, nullable=False),
+    sa.Column("bytes_read", sa.BigInteger, nullable=False),
+    sa.Column("bytes_stored", sa.BigInteger, nullable=False),
+    sa.Column("data_timestamp", UtcDateTime, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Column("purged_at", UtcDateTime),
+    sa.Index("ix_backups_page", "project_id", "created_at", "id"),
+    sa.Index("ix_backups_volume", "volume_id"),
+    # One running backup per volume, whatever the callers race for.
+    sa.Index(
+        "uq_backups_creating",
+        "volume_id",
+        unique=True,
+        sqlite_where=sa.text("status = 'creating' AND deleted_at IS NULL"),
+        postgresql_where=sa.text("status = 'creating' AND deleted_at IS NULL"),
+    ),
+)
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("backup_id", ID, nullable=False),
+    sa.Column("from_project_id", PROJECT, nullable=False),
+    sa.Column("to_project_id", PROJECT, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Column("cancelled_at", UtcDateTime),
+    sa.Index("ix_shares_from", "from_project_id", "created_at", "id"),
+    sa.Index("ix_shares_to", "to_project_id", "created_at", "id"),
+    # At most one live share of a backup per recipient.
+    sa.Index(
+        "uq_shares_live",
+        "backup_id",
+        "to_project_id",
+        unique=True,
+        sqlite_where=sa.text("cancelled_at IS NULL"),
+        postgresql_where=sa.text("cancelled_at IS NULL"),
+    ),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("user_id", PROJECT, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("backup_id", ID),
+    sa.Column("volume_id", ID),
+    sa.Column("snapshot_id", ID),
+    sa.Column("share_id", ID),
+    sa.Column("bytes_done", sa.BigInteger, nullable=False),
+    sa.Column("bytes_total", sa.BigInteger, nullable=False),
+    sa.Column("error_code", sa.String(64)),
+    sa.Column("fail_reason", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("cancel_requested_by", sa.Text),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("arguments", sa.JSON, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("begin_time", UtcDateTime),
+    sa.Column("end_time", UtcDateTime),
+    sa.Index("ix_jobs_page", "project_id", "created_at", "id"),
+    sa.Index("ix_jobs_backup", "backup_id"),
+    sa.Index(
+        "ix_jobs_open",
+        "status",
+        sqlite_where=sa.text("status IN ('INIT', 'RUNNING')"),
+        postgresql_where=sa.text("status IN ('INIT', 'RUNNING')"),
+    ),
+    # Collecting runs at most once per project at a time.
+    sa.Index(
+        "uq_jobs_collect",
+        "project_id",
+        unique=True,
+        sqlite_where=sa.text("kind = 'collectRepository' AND status IN ('INIT', 'RUNNING')"),
+        postgresql_where=sa.text("kind = 'collectRepository' AND status IN ('INIT', 'RUNNING')"),
+    ),
+)
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("actor_project_id", PROJECT, nullable=False),
+    sa.Column("actor_user_id", PROJECT, nullable=False),
+    sa.Column("as_admin", sa.Boolean, nullable=False),
+    sa.Column("backup_id", ID),
+    sa.Column("share_id", ID),
+    sa.Column("job_id", ID),
+    sa.Column("to_project_id", PROJECT),
+    sa.Column("outcome", sa.String(32), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("source_address", sa.String(64)),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Index("ix_audit_events_page", "project_id", "at", "id"),
+    sa.Index("ix_audit_events_backup", "backup_id"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("host", TEXT, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+)
