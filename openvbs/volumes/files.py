@@ -1,0 +1,104 @@
+"""The files of local volumes and snapshots, named by id below the data directory. Knows no records."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from openvbs.files import sync_folder
+from openvbs.sources.base import SourceError
+from openvbs.volumes.copy import CannotClone, Watch, clone_file, copy_file, replacing, sweep_temporary
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFiles:
+    """Volumes and snapshots as private sparse files. What a method made is durable when it returns.
+
+    Every method may be repeated after a crash. A frozen file is a clone that one job reads, named by the job.
+    """
+
+    directory: Path
+
+    def prepare(self) -> None:
+        """Make the folders and remove what crashed writers left half made."""
+        for folder in (self.directory, *self._folders()):
+            folder.mkdir(mode=0o700, exist_ok=True, parents=True)
+        for folder in self._folders():
+            sweep_temporary(folder)
+
+    def volume(self, volume_id: str) -> Path:
+        return self.directory / "volumes" / volume_id
+
+    def snapshot(self, snapshot_id: str) -> Path:
+        return self.directory / "snapshots" / snapshot_id
+
+    def frozen(self, job_id: str) -> Path:
+        return self.directory / "frozen" / job_id
+
+    def create_volume(self, volume_id: str, size_bytes: int) -> None:
+        """An all-zero volume that takes no space. One that is already there is left alone."""
+        path = self.volume(volume_id)
+        if not path.exists():
+            with replacing(path) as descriptor:
+                os.ftruncate(descriptor, size_bytes)
+
+    def copy_to_volume(self, source: Path, volume_id: str, *, size_bytes: int, watch: Watch) -> None:
+        """The volume's bytes become those of source, then zeros up to size_bytes; at once, or not at all."""
+        copy_file(source, self.volume(volume_id), size_bytes=size_bytes, watch=watch)
+
+    def copy_to_snapshot(self, volume_id: str, snapshot_id: str, watch: Watch) -> None:
+        """The snapshot is a copy of the volume as it is now."""
+        copy_file(self.volume(volume_id), self.snapshot(snapshot_id), watch=watch)
+
+    def extend_volume(self, volume_id: str, size_bytes: int) -> None:
+        """Add zeros at the end. Never makes a volume smaller."""
+        path = self.volume(volume_id)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise SourceError(f"{path} cannot be extended: {error.strerror}") from error
+        try:
+            if os.fstat(descriptor).st_size < size_bytes:
+                os.ftruncate(descriptor, size_bytes)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def freeze_volume(self, volume_id: str, job_id: str) -> bool:
+        """Clone the volume for one job, in no time. False, and nothing made, where the filesystem cannot."""
+        try:
+            clone_file(self.volume(volume_id), self.frozen(job_id))
+        except CannotClone:
+            return False
+        return True
+
+    def delete_volume(self, volume_id: str) -> None:
+        """Remove the volume's file; an absent one is no error."""
+        _remove(self.volume(volume_id))
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """Remove the snapshot's file; an absent one is no error."""
+        _remove(self.snapshot(snapshot_id))
+
+    def thaw(self, job_id: str) -> None:
+        """Remove the clone that freeze_volume made for the job; an absent one is no error."""
+        _remove(self.frozen(job_id))
+
+    def frozen_jobs(self) -> list[str]:
+        """The jobs that have a clone."""
+        return sorted(path.name for path in (self.directory / "frozen").iterdir() if not path.name.startswith("."))
+
+    def free_bytes(self) -> int:
+        """What the filesystem has left for us."""
+        status = os.statvfs(self.directory)
+        return status.f_bavail * status.f_frsize
+
+    def _folders(self) -> tuple[Path, ...]:
+        return tuple(self.directory / name for name in ("volumes", "snapshots", "frozen"))
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(path.parent)

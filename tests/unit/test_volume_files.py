@@ -1,0 +1,149 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from openvbs.sources.base import SourceError
+from openvbs.units import MIB
+from openvbs.volumes.copy import Watch, copy_file, replacing, sweep_temporary
+from openvbs.volumes.files import VolumeFiles
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def files(tmp_path):
+    files = VolumeFiles(tmp_path / "data")
+    files.prepare()
+    return files
+
+
+def sparse_image(path: Path) -> bytes:
+    """40 MiB with data at the start, in the middle and at the end."""
+    size = 40 * MIB
+    content = bytearray(size)
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset in (0, 17 * MIB, size - MIB):
+            data = os.urandom(MIB)
+            file.seek(offset)
+            file.write(data)
+            content[offset : offset + MIB] = data
+    return bytes(content)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_volume_is_private_all_zero_and_takes_no_space(files):
+    files.create_volume("v1", 64 * MIB)
+    status = files.volume("v1").stat()
+    assert (status.st_size, status.st_blocks, stat.S_IMODE(status.st_mode)) == (64 * MIB, 0, 0o600)
+
+
+def test_creating_a_volume_again_keeps_what_it_holds(files):
+    files.create_volume("v1", MIB)
+    files.volume("v1").write_bytes(b"kept")
+    files.create_volume("v1", MIB)
+    assert files.volume("v1").read_bytes() == b"kept"
+
+
+def test_copy_keeps_bytes_and_holes_and_reports_progress(files, tmp_path):
+    content = sparse_image(tmp_path / "image")
+    seen = []
+    watch = Watch(on_progress=lambda done, total: seen.append((done, total)))
+    files.copy_to_volume(tmp_path / "image", "v1", size_bytes=64 * MIB, watch=watch)
+    copied = files.volume("v1")
+    assert copied.read_bytes() == content + bytes(24 * MIB)
+    assert copied.stat().st_blocks * 512 < 8 * MIB
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (40 * MIB, 40 * MIB)
+
+
+def test_copy_of_an_empty_and_of_an_all_hole_file(files, tmp_path):
+    (tmp_path / "image").touch()
+    copy_file(tmp_path / "image", tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size == 0
+    os.truncate(tmp_path / "image", 5 * MIB)
+    copy_file(tmp_path / "image", tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size == 5 * MIB
+    assert (tmp_path / "copy").stat().st_blocks == 0
+
+
+def test_copy_between_filesystems(tmp_path):
+    content = sparse_image(tmp_path / "image")
+    shared = Path("/dev/shm") / f"openvbs-test-{os.getpid()}"  # noqa: S108
+    try:
+        copy_file(tmp_path / "image", shared)
+        assert shared.read_bytes() == content
+    finally:
+        shared.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_a_copy_that_is_stopped_leaves_the_target_as_it_was(files, tmp_path, stop_at):
+    sparse_image(tmp_path / "image")
+    files.create_volume("v1", MIB)
+    calls = 0
+
+    def checkpoint():
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        files.copy_to_volume(tmp_path / "image", "v1", size_bytes=64 * MIB, watch=Watch(checkpoint=checkpoint))
+    assert names(files.volume("v1").parent) == ["v1"]
+    assert files.volume("v1").read_bytes() == bytes(MIB)
+
+
+def test_a_missing_source_is_named(files, tmp_path):
+    with pytest.raises(SourceError, match="nowhere cannot be read"):
+        copy_file(tmp_path / "nowhere", tmp_path / "copy")
+    assert names(tmp_path) == ["data"]
+
+
+def test_a_sweep_takes_what_a_crash_left_but_not_what_is_being_written(tmp_path):
+    (tmp_path / ".tmp-dead-0000").write_bytes(b"left")
+    with replacing(tmp_path / "alive") as descriptor:
+        os.write(descriptor, b"whole")
+        assert [path.name for path in sweep_temporary(tmp_path)] == [".tmp-dead-0000"]
+    assert names(tmp_path) == ["alive"]
+    assert (tmp_path / "alive").read_bytes() == b"whole"
+
+
+def test_extending_adds_zeros_and_never_shrinks(files):
+    files.create_volume("v1", MIB)
+    files.volume("v1").write_bytes(b"x" * MIB)
+    files.extend_volume("v1", 3 * MIB)
+    files.extend_volume("v1", 2 * MIB)
+    assert files.volume("v1").read_bytes() == b"x" * MIB + bytes(2 * MIB)
+    with pytest.raises(SourceError, match="cannot be extended"):
+        files.extend_volume("absent", MIB)
+
+
+def test_deleting_twice_is_no_error(files):
+    files.create_volume("v1", MIB)
+    files.copy_to_snapshot("v1", "s1", Watch())
+    for _ in range(2):
+        files.delete_volume("v1")
+        files.delete_snapshot("s1")
+    assert names(files.directory / "volumes") == names(files.directory / "snapshots") == []
+
+
+def test_freezing_either_clones_or_leaves_nothing(files):
+    """Which of the two depends on the filesystem below the tests; both must be whole."""
+    files.create_volume("v1", MIB)
+    files.volume("v1").write_bytes(b"x" * MIB)
+    cloned = files.freeze_volume("v1", "job1")
+    assert files.frozen_jobs() == (["job1"] if cloned else [])
+    if cloned:
+        assert files.frozen("job1").read_bytes() == b"x" * MIB
+    files.thaw("job1")
+    files.thaw("job1")
+    assert files.frozen_jobs() == []
