@@ -6,13 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.errors import OpenVbsError
+from openvbs.errors import Unavailable
 
 BUSY_TIMEOUT_SECONDS = 30
 POOL_CONNECTIONS_MAX = 20
 
 
-class DatabaseUnavailable(OpenVbsError):
+class DatabaseUnavailable(Unavailable):
     """The database cannot be reached, is full or locked for too long. Nothing of the transaction was kept."""
 
 
