@@ -127,7 +127,9 @@ def list_page(connection: sa.Connection, query: BackupQuery, *, viewer_project_i
 
 
 def _sort_column(key: str, status: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-    return {"status": status, "size": backups.c.size_gib}.get(key) if key in {"status", "size"} else backups.c[key]  # type: ignore[return-value]
+    if key == "status":
+        return status
+    return backups.c["size_gib" if key == "size" else key]
 
 
 def update(
@@ -195,7 +197,7 @@ def purgeable(connection: sa.Connection, repository_id: str) -> list[str]:
 def newest_available(
     connection: sa.Connection, volume_id: str, *, project_id: str, not_after: datetime | None = None
 ) -> str | None:
-    """The id of the newest available backup of the volume in the project; with not_after only those of that moment or earlier."""
+    """The id of the newest available backup of the volume in the project, made of a moment up to not_after if given."""
     query = sa.select(backups.c.id).where(
         backups.c.volume_id == volume_id,
         backups.c.project_id == project_id,

@@ -82,7 +82,7 @@ def _moment(now: datetime) -> sa.ColumnElement[Any]:
 
 
 def update_open(connection: sa.Connection, job_id: str, *, attempt: int | None, **values: Any) -> bool:
-    """Change an open job; with attempt only if that is still the newest one. False when it was not so: do not publish."""
+    """Change an open job, with attempt only if that is still the newest one. After False nothing may be published."""
     query = jobs.update().where(jobs.c.id == job_id, _OPEN)
     if attempt is not None:
         query = query.where(jobs.c.attempt == attempt)

@@ -19,7 +19,7 @@ class DatabaseUnavailable(Unavailable):
 class Database:
     """One database. Readers see one consistent moment; writers on SQLite take the write lock at once.
 
-    A writer that first read under a shared lock and then asked for the write lock would fail at once when another writer
+    A writer that first read under a shared lock and then asked for the write lock would fail at once when another
     came between; BEGIN IMMEDIATE makes it wait its turn instead, up to BUSY_TIMEOUT_SECONDS.
     """
 

@@ -1,7 +1,7 @@
 """Every table. Migrations create exactly this (a test compares them).
 
-A record is never shown by SQL alone: callers of this package pass the project whose rows they want. ``deleted_at`` marks
-records that have left the API but must stay: volumes and backups for audit, backups also until their data is purged.
+A record is never shown by SQL alone: callers of this package pass the project whose rows they want. ``deleted_at``
+marks records that have left the API but must stay: for audit, and backups until their data is purged.
 """
 
 from datetime import UTC, datetime

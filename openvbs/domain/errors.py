@@ -208,5 +208,6 @@ class BackupCountExceeded(QuotaExceeded):
 class BackupGigabytesExceeded(QuotaExceeded):
     def __init__(self, limit: int, used: int, wanted: int) -> None:
         super().__init__(
-            f"Requested backup exceeds allowed Backup gigabytes quota. Requested {wanted}G, quota is {limit}G and {used}G has been consumed."
+            f"Requested backup exceeds allowed Backup gigabytes quota. "
+            f"Requested {wanted}G, quota is {limit}G and {used}G has been consumed."
         )

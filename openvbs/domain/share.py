@@ -40,7 +40,7 @@ class ShareQuery:
     to_project_id: str | None = None
     availability_zone: str | None = None
     sort_key: str = "created_at"
-    """name, status, size: the backup's; id, created_at, updated_at: the share's; container_format, disk_format: all equal."""
+    """name, status, size: the backup's; id, created_at, updated_at: the share's; the two *_format keys: all equal."""
     sort_dir: str = "desc"
     limit: int = 1000
     offset: int = 0
