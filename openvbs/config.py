@@ -124,7 +124,7 @@ def read_config(
     _refuse_unknown(in_files)
     conf = cfg.ConfigOpts()
     for group, options in OPTIONS.items():
-        conf.register_opts(options, group=group)
+        conf.register_opts(options, group=None if group == "DEFAULT" else group)
     try:
         conf(
             args=[],
@@ -144,9 +144,7 @@ def _build(
     conf: Any, authtoken: Mapping[str, str], config_files: tuple[Path, ...], *, with_demo_projects: bool
 ) -> Config:
     if not conf.data_dir:
-        raise ConfigError(
-            "data_dir", "is not set; give --data-dir DIR, or data_dir in [DEFAULT] of a --config-file"
-        )
+        raise ConfigError("data_dir", "is not set; give --data-dir DIR, or data_dir in [DEFAULT] of a --config-file")
     data_dir = Path(conf.data_dir).expanduser().absolute()
     listen = parse_address("listen", conf.listen)
     identity_listen = (
@@ -161,16 +159,12 @@ def _build(
     if authtoken:
         identity_public_url = authtoken["auth_url"].rstrip("/").removesuffix("/v3")
     elif conf.identity_public_url:
-        identity_public_url = _checked_url("identity_public_url", conf.identity_public_url, tls).removesuffix(
-            "/v3"
-        )
+        identity_public_url = _checked_url("identity_public_url", conf.identity_public_url, tls).removesuffix("/v3")
     else:
         public = urlsplit(public_url)
         identity_public_url = f"{public.scheme}://{Address(public.hostname or '', identity_listen.port)}"
     if with_demo_projects and authtoken:
-        raise ConfigError(
-            "--with-demo-projects", "works with the embedded Keystone only; make accounts in yours"
-        )
+        raise ConfigError("--with-demo-projects", "works with the embedded Keystone only; make accounts in yours")
     return Config(
         data_dir=data_dir,
         listen=listen,
@@ -185,9 +179,7 @@ def _build(
         root_key_file=Path(conf.store.root_key_file or data_dir / "root.key").expanduser().absolute(),
         jobs_at_once=conf.worker.jobs_at_once,
         token_cache_seconds=conf.limits.token_cache_time,
-        limits=Limits(
-            **{o.dest: conf.limits[o.dest] for o in OPTIONS["limits"] if o.dest != "token_cache_time"}
-        ),
+        limits=Limits(**{o.dest: conf.limits[o.dest] for o in OPTIONS["limits"] if o.dest != "token_cache_time"}),
         policy_file=Path(conf.oslo_policy.policy_file).absolute() if conf.oslo_policy.policy_file else None,
         authtoken=authtoken,
         config_files=config_files,
@@ -200,9 +192,7 @@ def parse_address(option: str, text: str) -> Address:
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     if not colon or not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
-        raise ConfigError(
-            option, f"{text!r} is not HOST:PORT with a port from 1 to {_PORT_MAX}, like 127.0.0.1:8776"
-        )
+        raise ConfigError(option, f"{text!r} is not HOST:PORT with a port from 1 to {_PORT_MAX}, like 127.0.0.1:8776")
     if ":" in host and not bracketed:
         raise ConfigError(option, f"{text!r}: an IPv6 address is written in brackets, like [::1]:8776")
     if bracketed:
@@ -273,9 +263,7 @@ def _refuse_unknown(in_files: Mapping[str, Mapping[str, list[str]]]) -> None:
             )
         for key in keys:
             if key not in known[section]:
-                raise ConfigError(
-                    f"[{section}] {key}", f"is not an option; there are {_listed(known[section])}"
-                )
+                raise ConfigError(f"[{section}] {key}", f"is not an option; there are {_listed(known[section])}")
     for name in os.environ:
         group, separator, option = name.removeprefix("OS_").lower().partition("__")
         section = "DEFAULT" if group == "default" else group

@@ -15,9 +15,6 @@ from types import MappingProxyType
 _NOTHING: MappingProxyType[str, str] = MappingProxyType({})
 _bound: ContextVar[MappingProxyType[str, str]] = ContextVar("openvbs_log_context", default=_NOTHING)
 
-# Libraries that tell at INFO what interests only their own developers.
-_QUIET = ("keystoneauth", "keystonemiddleware", "urllib3", "stevedore", "alembic", "dbos", "_granian")
-
 
 @contextmanager
 def bind(**ids: str) -> Iterator[None]:
@@ -34,6 +31,11 @@ def bound() -> MappingProxyType[str, str]:
     return _bound.get()
 
 
+def configure_process(process: str, level: str) -> None:
+    """Send all logging of this process to stderr: as text when that is a terminal, else as JSON lines."""
+    configure(level, as_json=not sys.stderr.isatty(), process=process)
+
+
 def configure(level: str, *, as_json: bool, process: str) -> None:
     """Send all logging of this process to stderr, in one shape. Replaces every handler that was there."""
     handler = logging.StreamHandler(sys.stderr)
@@ -44,10 +46,12 @@ def configure(level: str, *, as_json: bool, process: str) -> None:
             other.handlers.clear()
             other.propagate = True
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    if root.level > logging.DEBUG:
-        for name in _QUIET:
-            logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    wanted: int = logging.getLevelNamesMapping()[level.upper()]
+    # What libraries tell at INFO interests their own developers; DEBUG is for when it interests us.
+    root.setLevel(wanted if wanted == logging.DEBUG else max(wanted, logging.WARNING))
+    logging.getLogger("openvbs").setLevel(wanted)
+    # It reports each optional driver that is not installed as an error.
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)
 
 
 class JsonLines(logging.Formatter):
