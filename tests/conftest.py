@@ -1,0 +1,33 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.postgres import postgres_server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default=os.environ.get("OPENVBS_TEST_DATABASE", "sqlite"),
+        help="the kind of database that the tests run on (PostgreSQL: Debian's package, started here)",
+    )
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """sqlite or postgresql."""
+    return str(request.config.getoption("--database"))
+
+
+@pytest.fixture(scope="session")
+def new_database_url(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes the SQLAlchemy URL of a new, empty database of the kind that was asked for."""
+    if database_kind == "postgresql":
+        with postgres_server() as server:
+            yield server.create_database
+    else:
+        yield lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'openvbs.db'}"
