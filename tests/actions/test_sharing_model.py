@@ -1,0 +1,160 @@
+"""Sharing against a plain model: whatever is shared, cancelled, deleted and restored in whatever order, the database
+shows exactly the live grants, each party sees its own, and a use is accepted exactly while the grant is live."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from openvbs.actions import audit, backups, restores, shares
+from openvbs.domain.audit import AuditQuery
+from openvbs.domain.backup import NewRestore
+from openvbs.domain.errors import (
+    BackupNotDeletable,
+    BackupNotFound,
+    BackupNotUsable,
+    RecipientForbidden,
+    SharedWithItself,
+    ShareNotFound,
+)
+from openvbs.domain.share import ShareQuery
+from tests.support.actions import add_backup, caller, end_job, made_service
+
+PROJECTS = ["alpha", "beta", "gamma"]
+projects = st.sampled_from(PROJECTS)
+
+
+class Sharing(RuleBasedStateMachine):
+    """The model: owner and state of each backup, and the live grants by id."""
+
+    backup_ids = Bundle("backup_ids")
+    share_ids = Bundle("share_ids")
+    new_url: ClassVar[Callable[[], str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context = made_service(type(self).new_url())
+        self.service = self.context.__enter__()
+        self.owner: dict[str, str] = {}
+        self.deleting: set[str] = set()
+        self.live: dict[str, tuple[str, str]] = {}  # share id -> (backup id, recipient)
+        self.cancels = 0
+
+    def teardown(self) -> None:
+        self.context.__exit__(None, None, None)
+
+    def party(self, backup_id: str, project: str) -> str:
+        if self.owner[backup_id] == project:
+            return "owner"
+        return "recipient" if (backup_id, project) in self.live.values() else "stranger"
+
+    def end(self, share_ids: list[str]) -> None:
+        for share_id in share_ids:
+            del self.live[share_id]
+            self.cancels += 1
+
+    @rule(target=backup_ids, project=projects)
+    def make_backup(self, project: str) -> str:
+        backup_id = add_backup(self.service, project)
+        self.owner[backup_id] = project
+        return backup_id
+
+    @rule(target=share_ids, backup_id=backup_ids, project=projects, to=st.lists(projects, min_size=1, max_size=4))
+    def share(self, backup_id: str, project: str, to: list[str]) -> str:
+        def act() -> list[str]:
+            granted = shares.share_backup(self.service, caller(project), backup_id, to)
+            assert [share.to_project_id for share in granted] == list(dict.fromkeys(to))
+            for share in granted:
+                known = self.live.setdefault(share.id, (backup_id, share.to_project_id))
+                assert known == (backup_id, share.to_project_id)
+            return granted[0].id
+
+        refusals = {
+            "stranger": BackupNotFound,
+            "recipient": RecipientForbidden,
+            "owner": BackupNotUsable if backup_id in self.deleting else None,
+        }
+        refusal = SharedWithItself if project in to else refusals[self.party(backup_id, project)]
+        if refusal is None:
+            return act()
+        with pytest.raises(refusal):
+            act()
+        return "00000000-0000-0000-0000-000000000000"
+
+    @rule(share_id=share_ids, project=projects)
+    def cancel_one(self, share_id: str, project: str) -> None:
+        grant = self.live.get(share_id)
+        if grant is not None and project in {self.owner[grant[0]], grant[1]}:
+            shares.cancel_share(self.service, caller(project), share_id)
+            self.end([share_id])
+        else:
+            with pytest.raises(ShareNotFound):
+                shares.cancel_share(self.service, caller(project), share_id)
+
+    @rule(backup_id=backup_ids, project=projects)
+    def cancel_all(self, backup_id: str, project: str) -> None:
+        party = self.party(backup_id, project)
+        if party == "owner":
+            shares.cancel_shares_of_backup(self.service, caller(project), backup_id)
+            self.end([share_id for share_id, (of, _) in self.live.items() if of == backup_id])
+        else:
+            with pytest.raises(BackupNotFound if party == "stranger" else RecipientForbidden):
+                shares.cancel_shares_of_backup(self.service, caller(project), backup_id)
+
+    @rule(backup_id=backup_ids, project=projects)
+    def delete(self, backup_id: str, project: str) -> None:
+        party = self.party(backup_id, project)
+        refusals = {"stranger": BackupNotFound, "recipient": RecipientForbidden}
+        refusal = refusals.get(party) or (BackupNotDeletable if backup_id in self.deleting else None)
+        if refusal is None:
+            backups.delete_backup(self.service, caller(project), backup_id)
+            self.deleting.add(backup_id)
+            self.end([share_id for share_id, (of, _) in self.live.items() if of == backup_id])
+        else:
+            with pytest.raises(refusal):
+                backups.delete_backup(self.service, caller(project), backup_id)
+
+    @rule(backup_id=backup_ids, project=projects)
+    def restore(self, backup_id: str, project: str) -> None:
+        if self.party(backup_id, project) == "stranger":
+            with pytest.raises(BackupNotFound):
+                restores.restore_backup(self.service, caller(project), backup_id, NewRestore())
+        elif backup_id in self.deleting:
+            with pytest.raises(BackupNotUsable):
+                restores.restore_backup(self.service, caller(project), backup_id, NewRestore())
+        else:
+            _, volume, job = restores.restore_backup(self.service, caller(project), backup_id, NewRestore())
+            assert volume.project_id == project
+            grant = None if job.share_id is None else self.live[job.share_id]
+            assert grant == (None if self.party(backup_id, project) == "owner" else (backup_id, project))
+            end_job(self.service, job)
+
+    @invariant()
+    def each_project_sees_exactly_its_grants(self) -> None:
+        for project in PROJECTS:
+            given = shares.list_shares(self.service, caller(project), ShareQuery()).items
+            taken = shares.list_shares(self.service, caller(project), ShareQuery(share_to_me=True)).items
+            assert {s.share.id for s in given} == {s for s, (b, _) in self.live.items() if self.owner[b] == project}
+            assert {s.share.id for s in taken} == {s for s, (_, to) in self.live.items() if to == project}
+            assert shares.count_shares(self.service, caller(project), ShareQuery(share_to_me=True)) == len(taken)
+
+    @invariant()
+    def each_cancel_is_told_to_the_owner_once(self) -> None:
+        ended = 0
+        for project in PROJECTS:
+            events = audit.list_events(self.service, caller(project), AuditQuery()).items
+            ended += sum(event.outcome == "cancelled" for event in events)
+        assert ended == self.cancels
+
+
+def test_any_order_of_sharing_cancelling_deleting_and_restoring(new_database_url: Callable[[], str]) -> None:
+    Sharing.new_url = staticmethod(new_database_url)
+    run_state_machine_as_test(
+        Sharing,
+        settings=settings(
+            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )
