@@ -1,0 +1,42 @@
+"""How commands print: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+_WIDTH_OF_A_PIPE = 1000
+"""Columns when nobody looks: wide enough that nothing is ever broken or cut."""
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
+    """Rows under headings; long values are folded on a narrow terminal, never cut."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(value or "-" for value in row))
+    _console().print(table)
+
+
+def print_record(pairs: Iterable[tuple[str, str | None]]) -> None:
+    """One thing, a line per field."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value or "-")
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
