@@ -47,3 +47,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="openvbs")
 def main() -> None:
     """OpenVBS: back up volumes, restore them, share backups with other projects."""
+
+
+if __name__ == "__main__":
+    main()  # how the supervisor starts its children, whatever PATH says

@@ -8,7 +8,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from openvbs.db.session import create_engine
+from openvbs.db.session import DatabaseUnavailable, create_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -20,13 +20,21 @@ def _alembic() -> AlembicConfig:
 
 
 def upgrade(url: str) -> None:
-    """Create or upgrade every table. Safe to repeat; a crash leaves the last finished revision."""
-    engine = create_engine(url)
+    """Create or upgrade every table. Safe to repeat; a crash leaves the last finished revision.
+
+    Raises DatabaseUnavailable when the database cannot be reached, written or understood.
+    """
+    try:
+        engine = create_engine(url)
+    except sa.exc.ArgumentError as error:
+        raise DatabaseUnavailable(f"The database URL is wrong: {error}") from error
     try:
         with engine.connect().execution_options(openvbs_writes=True) as connection, connection.begin():
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except sa.exc.SQLAlchemyError as error:
+        raise DatabaseUnavailable(f"The database could not be brought up to date: {error}") from error
     finally:
         engine.dispose()
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,24 +11,11 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from openvbs import logs
-from openvbs.config import Address, Config, ConfigError
+from openvbs.config import Address, Config
 from openvbs.service.lifeline import die_with_parent
 
-_STOP_SECONDS = 20
+_STOP_SECONDS = 8
 """How long requests that are being answered get to end before they are cut off."""
-
-
-def check_port(option: str, address: Address) -> None:
-    """ConfigError when nobody can listen there: taken, not ours, not allowed."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the server itself does: connections of an earlier run that linger in TIME_WAIT are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            reason = f"cannot listen on {address}: {error.strerror or error}; choose another with --{option}"
-            raise ConfigError(option, reason) from error
 
 
 def serve(config: Config, *, process: str, address: Address, threads: int, load: Callable[[], Any]) -> None:

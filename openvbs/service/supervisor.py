@@ -1,0 +1,107 @@
+"""The supervisor: starts the children, restarts what dies, and stops them in order."""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+from openvbs.clock import monotonic_seconds
+from openvbs.config import Config
+from openvbs.files import write_private
+from openvbs.service.child import Child
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOP_SECONDS_MAX = 30
+_TICK_SECONDS = 0.1
+_IDLE_SECONDS = 60
+
+
+class Supervisor:
+    """Keeps its children alive until it is told to stop. Must run in the main thread of a process without others:
+
+    the children ask the kernel to die with the thread that started them, and signals are taken in one place only.
+    """
+
+    def __init__(self, config: Config, children: Sequence[Child], on_ready: Callable[[], None]) -> None:
+        """``children`` in the order in which they are stopped. ``on_ready`` is called once, when all are ready."""
+        self._config = config
+        self._children = children
+        self._on_ready = on_ready
+        self._run_file = config.data_dir / "run.json"
+        self._announced: tuple[tuple[int | None, bool], ...] | None = None
+        self._was_ready = False
+
+    def run(self) -> bool:
+        """Supervise until SIGTERM, SIGINT or SIGHUP. True when every child then ended by itself, in time."""
+        # Blocked and waited for, never handled: no signal can come between a look and the wait that follows it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        log.info("starting %s", ", ".join(child.name for child in self._children))
+        for child in reversed(self._children):
+            child.start()
+        while True:
+            self._tend()
+            taken = signal.sigtimedwait(_SIGNALS, self._pause_seconds())
+            if taken is not None and taken.si_signo != signal.SIGCHLD:
+                log.info("stopping on %s", signal.Signals(taken.si_signo).name)
+                return self._stop()
+
+    def _tend(self) -> None:
+        now = monotonic_seconds()
+        for child in self._children:
+            child.reap()
+            if child.process is None and child.restart_at <= now:
+                child.start()
+            child.check_ready()
+        self._announce()
+        if not self._was_ready and all(child.ready for child in self._children):
+            self._was_ready = True
+            self._on_ready()
+
+    def _pause_seconds(self) -> float:
+        if not all(child.ready for child in self._children):
+            return _TICK_SECONDS
+        return _IDLE_SECONDS
+
+    def _stop(self) -> bool:
+        deadline = monotonic_seconds() + _STOP_SECONDS_MAX
+        clean = True
+        for child in self._children:
+            child.send(signal.SIGTERM)
+            clean = self._await_end(child, deadline) and clean
+        self._run_file.unlink(missing_ok=True)
+        log.info("stopped")
+        return clean
+
+    def _await_end(self, child: Child, deadline: float) -> bool:
+        """True when it ended by itself. It is killed at the deadline, or when a second signal asks for haste."""
+        while child.process is not None and child.process.poll() is None:
+            left = deadline - monotonic_seconds()
+            taken = signal.sigtimedwait(_SIGNALS, max(left, 0))
+            if taken is not None and taken.si_signo == signal.SIGCHLD:
+                continue
+            log.warning("%s (process %s) did not stop in time and is killed", child.name, child.pid)
+            child.send(signal.SIGKILL)
+            child.process.wait()
+            child.forget()
+            return False
+        child.forget()
+        return True
+
+    def _announce(self) -> None:
+        """Keep run.json, which tells tools who runs, at what is true."""
+        state = tuple((child.pid, child.ready) for child in self._children)
+        if state == self._announced:
+            return
+        self._announced = state
+        facts = {
+            "pid": os.getpid(),
+            "ready": all(child.ready for child in self._children),
+            "url": self._config.public_url,
+            "identity_url": f"{self._config.identity_public_url}/v3",
+            "clouds": str(self._config.clouds_file) if self._config.identity_embedded else None,
+            "children": {child.name: {"pid": child.pid, "ready": child.ready} for child in self._children},
+        }
+        write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
