@@ -11,9 +11,7 @@ AUTHTOKEN_GROUP = "keystone_authtoken"
 _LIMITS = Limits()
 
 _DEFAULT = [
-    cfg.StrOpt(
-        "data_dir", help="Folder of everything that the service keeps on this machine. Made with mode 0700."
-    ),
+    cfg.StrOpt("data_dir", help="Folder of everything that the service keeps on this machine. Made with mode 0700."),
     cfg.StrOpt("listen", default="127.0.0.1:8776", help="HOST:PORT of the API."),
     cfg.StrOpt(
         "public_url",
@@ -36,9 +34,7 @@ _DEFAULT = [
         help="PEM file that clients check the certificate with. Default: tls_cert itself when it is"
         " self-signed, else the system's authorities.",
     ),
-    cfg.StrOpt(
-        "log_level", default="info", choices=["debug", "info", "warning", "error"], help="Least level logged."
-    ),
+    cfg.StrOpt("log_level", default="info", choices=["debug", "info", "warning", "error"], help="Least level logged."),
 ]
 _DATABASE = [
     cfg.StrOpt(
@@ -90,9 +86,7 @@ _LIMIT_OPTIONS = [
         help="Projects that one request shares with.",
     ),
     cfg.IntOpt("volume_gib_max", default=_LIMITS.volume_gib_max, min=1, help="Size of one volume in GiB."),
-    cfg.IntOpt(
-        "backups_max", default=_LIMITS.backups_max, min=-1, help="Backups of one project; -1: any number."
-    ),
+    cfg.IntOpt("backups_max", default=_LIMITS.backups_max, min=-1, help="Backups of one project; -1: any number."),
     cfg.IntOpt(
         "backup_gigabytes_max",
         default=_LIMITS.backup_gigabytes_max,
@@ -101,9 +95,7 @@ _LIMIT_OPTIONS = [
     ),
 ]
 _POLICY = [
-    cfg.StrOpt(
-        "policy_file", help="YAML file that overrides rules of authorization (oslo.policy). Default: none."
-    ),
+    cfg.StrOpt("policy_file", help="YAML file that overrides rules of authorization (oslo.policy). Default: none."),
 ]
 
 OPTIONS: dict[str, list[cfg.Opt]] = {
