@@ -2,16 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
 
 from openvbs import logs
 from openvbs.cli.first_start import ensure_root_key
-from openvbs.config import Config, ConfigError, read_config
+from openvbs.cli.settings import DEMO, SERVERS, as_flags, read, taking
+from openvbs.config import Config, ConfigError
 from openvbs.db.migrate import upgrade
 from openvbs.service import lifeline
 from openvbs.service.child import Child, answers
@@ -20,41 +19,14 @@ from openvbs.service.ports import check_port
 from openvbs.service.supervisor import Supervisor
 
 _API_THREADS = 16
-_OVERRIDES = ("data_dir", "listen", "public_url", "identity_listen", "tls_cert", "tls_key")
-
-_SETTINGS = [
-    click.option(
-        "--config-file",
-        "config_files",
-        multiple=True,
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="INI file with settings; may be given several times, later ones win.",
-    ),
-    click.option("--data-dir", help="Folder of everything that the service keeps on this machine."),
-    click.option("--listen", metavar="HOST:PORT", help="Where the API listens. Default: 127.0.0.1:8776."),
-    click.option("--public-url", metavar="URL", help="Base URL that clients use. Default: the listen address."),
-    click.option("--identity-listen", metavar="HOST:PORT", help="Where Keystone listens. Default: the next port."),
-    click.option("--tls-cert", metavar="FILE", help="PEM file with the certificate chain."),
-    click.option("--tls-key", metavar="FILE", help="PEM file with the private key."),
-    click.option("--with-demo-projects", is_flag=True, help="Make projects alpha, beta and gamma with a user each."),
-]
-_CHILD = [
+_CHILD = (
     click.option("--parent-pid", type=int, hidden=True, help="Die when this process does."),
     click.option("--ready-fd", type=int, hidden=True, help="Write a byte here when ready."),
-]
-
-
-def _with(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+)
 
 
 @click.command()
-@_with(_SETTINGS)
+@taking(*SERVERS, DEMO)
 def serve(**settings: Any) -> None:
     """Run the whole service until Ctrl-C or SIGTERM: API, worker and, unless one is configured, Keystone.
 
@@ -74,7 +46,7 @@ def serve(**settings: Any) -> None:
 
 
 @click.command()
-@_with([*_SETTINGS, *_CHILD])
+@taking(*SERVERS, DEMO, *_CHILD)
 def api(**settings: Any) -> None:
     """Run one API process until SIGTERM; the database must be migrated and Keystone reachable."""
     config = _start("api", settings)
@@ -88,7 +60,7 @@ def api(**settings: Any) -> None:
 
 
 @click.command()
-@_with([*_SETTINGS, *_CHILD])
+@taking(*SERVERS, DEMO, *_CHILD)
 def worker(**settings: Any) -> None:
     """Run one worker process until SIGTERM, which parks its jobs; the database must be migrated."""
     ready_fd = settings["ready_fd"]
@@ -105,7 +77,7 @@ def worker(**settings: Any) -> None:
 
 
 @click.command()
-@_with([*_SETTINGS, *_CHILD])
+@taking(*SERVERS, DEMO, *_CHILD)
 def identity(**settings: Any) -> None:
     """Run only the embedded Keystone, for services on this and other machines to use."""
     supervised = settings["parent_pid"] is not None
@@ -127,22 +99,14 @@ def _start(process: str, settings: dict[str, Any]) -> Config:
     if (parent_pid := settings.get("parent_pid")) is not None:
         lifeline.die_with_parent(parent_pid)
     os.umask(0o077)
-    config = _read(settings)
+    config = read(settings)
     logs.configure_process(process, config.log_level)
     return config
 
 
-def _read(settings: dict[str, Any]) -> Config:
-    overrides = {name: settings[name] for name in _OVERRIDES}
-    return read_config(settings["config_files"], overrides, with_demo_projects=settings["with_demo_projects"])
-
-
 def _children(config: Config, settings: dict[str, Any], lock: int) -> list[Child]:
     """In the order in which they are stopped. They read the same settings from the same places as we did."""
-    flags = [f"--config-file={file}" for file in settings["config_files"]]
-    flags += [f"--{name.replace('_', '-')}={settings[name]}" for name in _OVERRIDES if settings[name] is not None]
-    if config.with_demo_projects:
-        flags.append("--with-demo-projects")
+    flags = as_flags(settings)
 
     def command(name: str) -> list[str]:
         return [sys.executable, "-m", "openvbs.cli.main", name, *flags]

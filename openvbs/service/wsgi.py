@@ -38,7 +38,7 @@ def serve(config: Config, *, process: str, address: Address, threads: int, load:
         ssl_key=tls.key if tls else None,
         ssl_protocol_min=SSLProtocols.tls12,
         workers_kill_timeout=_STOP_SECONDS,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     )
     logs.configure_process(process, config.log_level)
     parent = os.getpid()

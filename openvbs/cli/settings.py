@@ -1,0 +1,59 @@
+"""The options by which every command of the service finds its settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openvbs.config import Config, read_config
+
+OVERRIDES = ("data_dir", "listen", "public_url", "identity_listen", "tls_cert", "tls_key")
+"""Options of [DEFAULT] that the command line can set."""
+
+FOLDER = [
+    click.option(
+        "--config-file",
+        "config_files",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="INI file with settings; may be given several times, later ones win.",
+    ),
+    click.option("--data-dir", help="Folder of everything that the service keeps on this machine."),
+]
+SERVERS = [
+    *FOLDER,
+    click.option("--listen", metavar="HOST:PORT", help="Where the API listens. Default: 127.0.0.1:8776."),
+    click.option("--public-url", metavar="URL", help="Base URL that clients use. Default: the listen address."),
+    click.option("--identity-listen", metavar="HOST:PORT", help="Where Keystone listens. Default: the next port."),
+    click.option("--tls-cert", metavar="FILE", help="PEM file with the certificate chain."),
+    click.option("--tls-key", metavar="FILE", help="PEM file with the private key."),
+]
+DEMO = click.option(
+    "--with-demo-projects", is_flag=True, help="Make projects alpha, beta and gamma with a user in each."
+)
+
+
+def taking(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A decorator that adds the options, shown in this order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def read(settings: dict[str, Any]) -> Config:
+    """The configuration that a command's options lead to. Raises ConfigError."""
+    overrides = {name: settings.get(name) for name in OVERRIDES}
+    demo = bool(settings.get("with_demo_projects"))
+    return read_config(settings["config_files"], overrides, with_demo_projects=demo)
+
+
+def as_flags(settings: dict[str, Any]) -> list[str]:
+    """The same options again, for a child process."""
+    flags = [f"--config-file={file}" for file in settings["config_files"]]
+    flags += [f"--{name.replace('_', '-')}={settings[name]}" for name in OVERRIDES if settings[name] is not None]
+    return [*flags, *(["--with-demo-projects"] if settings["with_demo_projects"] else [])]
