@@ -12,6 +12,9 @@ from typing import Protocol
 from openvbs.errors import OpenVbsError
 from openvbs.units import MIB
 
+Bytes = bytes | bytearray | memoryview
+"""What may be stored. The caller may change a buffer again once the call has returned."""
+
 OBJECT_BYTES_MAX = 128 * MIB
 NAME_BYTES_MAX = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
@@ -25,12 +28,16 @@ class ObjectMissing(StoreError):
     """No object has this name."""
 
 
+class ObjectTooShort(StoreError):
+    """The object has fewer bytes than were asked for."""
+
+
 class NameTaken(StoreError):
     """``create`` found an object of this name; nothing was changed."""
 
 
 class StoreUnavailable(StoreError):
-    """The medium did not answer or is overloaded; trying again later may help. After a write, the outcome is unknown."""
+    """The medium did not answer or is overloaded; later may help. After a write, the outcome is unknown."""
 
 
 class StoreFull(StoreError):
@@ -53,14 +60,14 @@ class ObjectInfo:
 class Store(Protocol):
     """Six verbs and ``create``. All of them may be called from several threads at once."""
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: Bytes) -> None:
         """Make data durable under name, replacing what was there. Atomic; repeating it is harmless."""
 
-    def create(self, name: str, data: bytes) -> None:
+    def create(self, name: str, data: Bytes) -> None:
         """Like put, but raise NameTaken when the name exists. Of two at once exactly one succeeds."""
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Exactly the bytes asked for (to the end without length), or ObjectMissing, or another StoreError."""
+        """Exactly the bytes asked for (to the end without length), or ObjectMissing, or ObjectTooShort."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose name starts with prefix, sorted by name; sees every finished write."""

@@ -1,0 +1,288 @@
+"""From a frozen volume to a committed backup."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+from openvbs.engine.chunker import Run, batches_of, runs_of
+from openvbs.engine.errors import BackupExists, BackupMissing, MustUploadAgain
+from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
+from openvbs.engine.format import Kind
+from openvbs.engine.ids import ZERO_ID, BlockId
+from openvbs.engine.leases import Lease
+from openvbs.engine.packing import Packing
+from openvbs.engine.parent import ParentTree
+from openvbs.engine.presence import lost_packs, prove_tree
+from openvbs.engine.progress import Checkpoint, OnProgress, Progress, ignore_progress, never_stop
+from openvbs.engine.repository import Repository
+from openvbs.engine.tree import Tree, TreeBuilder, TreeShape
+from openvbs.errors import OpenVbsError
+from openvbs.sources.base import ExtentKind, Source
+from openvbs.stores.base import NameTaken
+from openvbs.units import MIB
+
+BATCH_BYTES = 4 * MIB
+"""What a thread reads, hashes and seals at a time; blocks of a batch lie together in one pack."""
+THREADS_MAX = 8
+_WAIT_SECONDS = 0.25
+_TRIES_MAX = 3
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What upload leaves for commit, plain enough to be kept as JSON in between."""
+
+    root: str
+    size_bytes: int
+    stats: BackupStats
+
+
+def upload(
+    repository: Repository,
+    source: Source,
+    facts: BackupFacts,
+    *,
+    parent: str | None = None,
+    use_hints: bool = True,
+    on_progress: OnProgress = ignore_progress,
+    checkpoint: Checkpoint = never_stop,
+) -> Uploaded:
+    """Store every block and page of the volume, durably, but make no backup visible yet.
+
+    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread.
+    If it is stopped or fails, what was stored is found again by the next try.
+    """
+    with repository.working("backup") as lease:
+        volume = _Upload(repository, source, lease, on_progress, checkpoint)
+        tree, stats = volume.run(parent if use_hints and not facts.full else None)
+    return Uploaded(tree.root.hex(), tree.shape.size_bytes, stats)
+
+
+def commit(repository: Repository, uploaded: Uploaded, facts: BackupFacts) -> BackupRecord:
+    """Make an uploaded backup visible, durably; repeating it is harmless.
+
+    Nothing has kept the blocks since the upload, so all of them are proven to be there first: MustUploadAgain if one
+    is not. BackupExists if another backup has this id.
+    """
+    tree = Tree(TreeShape(uploaded.size_bytes, repository.block_bytes), BlockId(bytes.fromhex(uploaded.root)))
+    record = BackupRecord(facts, uploaded.stats, tree)
+    with repository.working("commit") as lease:
+        prove_tree(repository, tree)
+        return _commit(repository, record, lease)
+
+
+def back_up(
+    repository: Repository,
+    source: Source,
+    facts: BackupFacts,
+    *,
+    parent: str | None = None,
+    use_hints: bool = True,
+    on_progress: OnProgress = ignore_progress,
+    checkpoint: Checkpoint = never_stop,
+) -> BackupRecord:
+    """Upload and commit under one lease. If a backup of this id is committed already, that one is given."""
+    try:
+        return repository.load_backup(facts.backup_id)
+    except BackupMissing:
+        pass
+    with repository.working("backup") as lease:
+        volume = _Upload(repository, source, lease, on_progress, checkpoint)
+        tree, stats = volume.run(parent if use_hints and not facts.full else None)
+        return _commit(repository, BackupRecord(facts, stats, tree), lease)
+
+
+def _commit(repository: Repository, record: BackupRecord, lease: Lease) -> BackupRecord:
+    lease.check_stored()
+    try:
+        repository.create_backup(record)
+    except NameTaken as error:
+        # Perhaps by our own earlier try, the answer to which was lost.
+        present = repository.load_backup(record.facts.backup_id)
+        if present.tree != record.tree:
+            raise BackupExists(f"another backup {record.facts.backup_id} exists already") from error
+        return present
+    return record
+
+
+class _Upload:
+    """One volume on its way into the repository."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        source: Source,
+        lease: Lease,
+        on_progress: OnProgress,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._repository = repository
+        self._source = source
+        self._lease = lease
+        self._on_progress = on_progress
+        self._checkpoint = checkpoint
+        self._shape = TreeShape(source.size_bytes, repository.block_bytes)
+        self._batch_blocks = max(1, BATCH_BYTES // repository.block_bytes)
+        self._zeros = bytes(repository.block_bytes)
+        self._threads = min(THREADS_MAX, os.cpu_count() or 1)
+        self._local = threading.local()
+        self._stats_lock = threading.Lock()
+        self._bytes_done = 0
+
+    def run(self, parent: str | None) -> tuple[Tree, BackupStats]:
+        """Upload until every pack that was relied on is proven to be there."""
+        written = BackupStats()
+        for _ in range(_TRIES_MAX):
+            tree, packing = self._pass(parent)
+            written = _plus_written(written, packing)
+            lost = lost_packs(self._repository, packing.reused - packing.written)
+            if not lost:
+                return tree, replace(self._stats, bytes_stored=written.bytes_stored, object_count=written.object_count)
+            _log.warning("%d packs are in the index but not in the store; their blocks are stored again", len(lost))
+            self._repository.index.forget(lost)
+            parent = None  # what was taken over unread may lie in the lost packs
+        raise MustUploadAgain("packs keep vanishing from the store while they are relied on; run check")
+
+    def _pass(self, parent: str | None) -> tuple[Tree, Packing]:
+        self._stats = BackupStats(blocks_total=self._shape.blocks)
+        self._bytes_done = 0
+        packing = Packing(self._repository, threads=self._threads + 1)
+        builder = TreeBuilder(self._shape, packing.store_page)
+        try:
+            try:
+                self._store_blocks(packing, builder, self._open_parent(parent))
+                tree = builder.finish()
+            except BaseException:
+                self._keep_for_next_try(packing)
+                raise
+            packing.flush()
+        finally:
+            packing.close()
+        return tree, packing
+
+    def _keep_for_next_try(self, packing: Packing) -> None:
+        try:
+            packing.flush()
+        except OpenVbsError:
+            # Why the upload stopped is about to be raised, and it matters more.
+            _log.warning("what was uploaded last could not be kept for the next try", exc_info=True)
+
+    def _open_parent(self, parent: str | None) -> ParentTree | None:
+        if parent is None:
+            return None
+        try:
+            return ParentTree(self._repository, self._repository.load_backup(parent).tree, self._shape)
+        except BackupMissing:
+            _log.info("the parent backup %s is gone; the whole volume is read", parent)
+            return None
+
+    def _store_blocks(self, packing: Packing, builder: TreeBuilder, parent: ParentTree | None) -> None:
+        waiting: set[Future[int]] = set()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="block")
+        try:
+            for run in runs_of(self._source.extents(), self._shape, use_hints=parent is not None):
+                if run.kind is ExtentKind.ZERO:
+                    builder.put_zeros(run.first_block, run.count)
+                    self._count(blocks_zero=run.count)
+                    self._done(self._bytes_of(run))
+                    continue
+                for data in self._take_over(run, parent, packing, builder):
+                    for batch in batches_of(data, self._batch_blocks):
+                        waiting.add(pool.submit(self._store_batch, batch, packing, builder))
+                        waiting = self._reap(waiting, 2 * self._threads)
+            self._reap(waiting, 0)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _take_over(self, run: Run, parent: ParentTree | None, packing: Packing, builder: TreeBuilder) -> Iterable[Run]:
+        """Put what the parent has; give back what must be read."""
+        if run.kind is not ExtentKind.SAME:
+            yield run
+            return
+        assert parent is not None
+        for piece in parent.pieces(run):
+            if piece.page_id is not None:
+                builder.put_page(piece.page, piece.page_id)
+            elif piece.ids is not None and all(block_id == ZERO_ID or packing.has(block_id) for block_id in piece.ids):
+                builder.put(piece.run.first_block, piece.ids)
+            else:
+                yield replace(piece.run, kind=ExtentKind.DATA)
+                continue
+            self._count(blocks_same=piece.run.count)
+            self._done(self._bytes_of(piece.run))
+
+    def _reap(self, waiting: set[Future[int]], most: int) -> set[Future[int]]:
+        """Wait until at most this many batches are under way; pass on errors; be stopped."""
+        while len(waiting) > most:
+            finished, waiting = wait(waiting, _WAIT_SECONDS, FIRST_COMPLETED)
+            self._done(sum(future.result() for future in finished))
+        return waiting
+
+    def _done(self, size_bytes: int) -> None:
+        self._bytes_done += size_bytes
+        self._lease.check()
+        self._on_progress(Progress(self._bytes_done, self._shape.size_bytes))
+        self._checkpoint()
+
+    def _store_batch(self, batch: Run, packing: Packing, builder: TreeBuilder) -> int:
+        """Read, hash and store consecutive blocks; their size in bytes. Runs in a thread of the pool."""
+        size = self._bytes_of(batch)
+        buffer = self._buffer()
+        view = memoryview(buffer)[:size]
+        self._source.read_into(batch.first_block * self._shape.block_bytes, view)
+        ids: list[BlockId] = []
+        new: list[tuple[BlockId, memoryview]] = []
+        new_bytes = 0
+        zero_bytes = 0
+        for start in range(0, size, self._shape.block_bytes):
+            end = min(size, start + self._shape.block_bytes)
+            # A comparison in C that ends at the first byte that is not zero, so it costs other blocks nothing.
+            if buffer.startswith(self._zeros[: end - start], start, end):
+                ids.append(ZERO_ID)
+                zero_bytes += end - start
+                continue
+            block = view[start:end]
+            block_id = self._repository.codec.id_of(block, Kind.BLOCK)
+            ids.append(block_id)
+            if not packing.has(block_id) and packing.claim(block_id):
+                new.append((block_id, block))
+                new_bytes += end - start
+        if new:
+            packing.add_blocks(new)
+        builder.put(batch.first_block, ids)
+        self._count(
+            blocks_zero=ids.count(ZERO_ID),
+            bytes_read=size,
+            bytes_new=new_bytes,
+            bytes_deduplicated=size - new_bytes - zero_bytes,
+        )
+        return size
+
+    def _buffer(self) -> bytearray:
+        buffer = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = bytearray(self._batch_blocks * self._shape.block_bytes)
+        return buffer
+
+    def _bytes_of(self, run: Run) -> int:
+        end = (run.first_block + run.count) * self._shape.block_bytes
+        return min(end, self._shape.size_bytes) - run.first_block * self._shape.block_bytes
+
+    def _count(self, **more: int) -> None:
+        with self._stats_lock:
+            self._stats = replace(
+                self._stats, **{name: getattr(self._stats, name) + value for name, value in more.items()}
+            )
+
+
+def _plus_written(stats: BackupStats, packing: Packing) -> BackupStats:
+    return replace(
+        stats,
+        bytes_stored=stats.bytes_stored + packing.bytes_stored,
+        object_count=stats.object_count + len(packing.written),
+    )

@@ -1,0 +1,246 @@
+"""Where each block lies, answered from index segments of the store through sorted files on the local disk."""
+
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from openvbs.engine.codec import Codec
+from openvbs.engine.errors import EngineError
+from openvbs.engine.format import SEGMENTS, ObjectKind, PackListing, pack_segment, parse_segment
+from openvbs.engine.ids import BlockId, PackId, new_object_id
+from openvbs.engine.index_run import IndexRun, PackRow, Place, merge_runs, record, write_run
+from openvbs.stores.base import ObjectMissing, Store
+
+RECENT_ENTRIES_MAX = 100_000
+"""Entries kept in memory (about 20 MB) before they become a file."""
+RUNS_MAX = 8
+_LOAD_THREADS = 8
+_REFRESH_TRIES_MAX = 10
+
+
+class Index:
+    """All blocks of one repository. Threads may share it; lookups wait for nobody."""
+
+    def __init__(self, store: Store, codec: Codec, cache: Path | None) -> None:
+        """With a cache directory, runs are kept there for the next time; else they vanish on close."""
+        self._store = store
+        self._codec = codec
+        self._is_temporary = cache is None
+        if cache is None:
+            cache = Path(tempfile.mkdtemp(prefix="openvbs-index-"))
+        cache.mkdir(parents=True, exist_ok=True)
+        self._folder = cache
+        self._lock = threading.Lock()
+        self._recent = _Recent()
+        self._runs: tuple[IndexRun, ...] = ()
+        self._opened = False
+        self.condemned: frozenset[PackId] = frozenset()
+        """Packs that a collection may delete: a writer must not rely on them (I6)."""
+        self._lost: frozenset[PackId] = frozenset()
+
+    def find(self, block_id: BlockId) -> Place | None:
+        """A place of the block, best in a pack that is not condemned."""
+        condemned = None
+        for place in self.find_all(block_id):
+            if place.pack_id not in self.condemned:
+                return place
+            condemned = place
+        return condemned
+
+    def find_lasting(self, block_id: BlockId) -> Place | None:
+        """A place of the block in a pack that is not condemned: what a writer may rely on."""
+        for place in self.find_all(block_id):
+            if place.pack_id not in self.condemned:
+                return place
+        return None
+
+    def find_all(self, block_id: BlockId) -> Iterable[Place]:
+        """Every place of the block in packs that are not known to be lost."""
+        # Recent is read first: entries that leave it meanwhile are in the runs by then.
+        recent, runs, lost = self._recent, self._runs, self._lost
+        for place in recent.find(block_id):
+            if place.pack_id not in lost:
+                yield place
+        for run in runs:
+            for _position, place in run.find(block_id):
+                if place.pack_id not in lost:
+                    yield place
+
+    def forget(self, packs: Iterable[PackId]) -> None:
+        """Never again answer with these packs: they are named, but not in the store."""
+        with self._lock:
+            self._lost |= frozenset(packs)
+
+    def pack_sizes(self) -> dict[PackId, int]:
+        """Every pack that a segment names, with the size it had when it was written."""
+        with self._lock:
+            sizes = {row.pack_id: row.size_bytes for row in self._recent.packs}
+            for run in self._runs:
+                sizes.update((row.pack_id, row.size_bytes) for _number, row in run.pack_rows())
+        return sizes
+
+    def write_segment(self, listings: list[PackListing]) -> None:
+        """Make a durable segment of packs that are durable already (I2), and answer with them from now on."""
+        segment = new_object_id()
+        name = SEGMENTS + segment
+        self._store.put(name, self._codec.seal_object(name, ObjectKind.SEGMENT, pack_segment(listings)))
+        with self._lock:
+            self._add(bytes.fromhex(segment), listings)
+
+    def read_segment(self, segment: bytes) -> list[PackListing]:
+        """The listings of one segment of the store."""
+        name = SEGMENTS + segment.hex()
+        return parse_segment(self._codec.open_object(name, ObjectKind.SEGMENT, self._store.get(name)))
+
+    def refresh(self) -> None:
+        """Answer from the segments that are in the store now, and only from those."""
+        with self._lock:
+            if not self._opened:
+                self._open_cached()
+            for _ in range(_REFRESH_TRIES_MAX):
+                if self._load():
+                    self._tidy()
+                    return
+        raise EngineError("the index segments change faster than they can be read")
+
+    def settle(self) -> tuple[IndexRun, ...]:
+        """Everything as runs, for work that visits all entries."""
+        with self._lock:
+            self._spill()
+            return self._runs
+
+    def close(self) -> None:
+        """Give back files and memory."""
+        with self._lock:
+            for run in self._runs:
+                run.close()
+            self._runs = ()
+            if self._is_temporary:
+                shutil.rmtree(self._folder)
+
+    def _open_cached(self) -> None:
+        self._opened = True
+        for path in sorted(self._folder.glob("*.run")):
+            try:
+                self._runs += (IndexRun(path),)
+            except (FileNotFoundError, ValueError):
+                # Another process merged it away, or it is of another version: its segments are read again.
+                continue
+
+    def _load(self) -> bool:
+        """Bring runs in line with the store; False if a segment vanished meanwhile and it must be done again."""
+        present = {bytes.fromhex(info.name[len(SEGMENTS) :]) for info in self._store.list(SEGMENTS)}
+        for run in self._runs:
+            run.set_present(present)
+        if not self._recent.segments <= present:
+            self._recent = self._recent.without(self._recent.segments - present)
+        missing = sorted(present - self._covered())
+        with ThreadPoolExecutor(_LOAD_THREADS) as pool:
+            for start in range(0, len(missing), _LOAD_THREADS):
+                batch = missing[start : start + _LOAD_THREADS]
+                try:
+                    for segment, listings in zip(batch, pool.map(self.read_segment, batch), strict=True):
+                        self._add(segment, listings)
+                except ObjectMissing:
+                    return False
+        return True
+
+    def _covered(self) -> frozenset[bytes]:
+        return self._recent.segments.union(*(run.segments for run in self._runs))
+
+    def _add(self, segment: bytes, listings: list[PackListing]) -> None:
+        if segment in self._covered():
+            return
+        self._recent.add(segment, listings)
+        if len(self._recent) > RECENT_ENTRIES_MAX:
+            self._spill()
+
+    def _spill(self) -> None:
+        recent = self._recent
+        if not recent.packs:
+            return
+        run = write_run(
+            self._new_path(),
+            sorted(recent.records()),
+            capacity=len(recent),
+            packs=recent.packs,
+            segments=recent.segments,
+        )
+        # The run answers before recent stops to, so that no lookup misses in between.
+        self._runs = (*self._runs, run)
+        self._recent = _Recent()
+
+    def _tidy(self) -> None:
+        """Merge the smaller runs when there are many, so that a lookup asks few files."""
+        if len(self._runs) <= RUNS_MAX:
+            return
+        by_size = sorted(self._runs, key=lambda run: run.entries)
+        small, kept = (
+            by_size[: RUNS_MAX // 2 + len(by_size) - RUNS_MAX],
+            by_size[RUNS_MAX // 2 + len(by_size) - RUNS_MAX :],
+        )
+        merged = merge_runs(self._new_path(), small)
+        self._runs = (merged, *kept)
+        # Lookups may still hold the old ones; the mapping goes with the last of them.
+        for run in small:
+            run.path.unlink(missing_ok=True)
+
+    def _new_path(self) -> Path:
+        return self._folder / f"{secrets.token_hex(16)}.run"
+
+
+class _Recent:
+    """Entries of the last few segments, in memory."""
+
+    def __init__(self) -> None:
+        self.packs: list[PackRow] = []
+        self.segments: frozenset[bytes] = frozenset()
+        self._places: dict[BlockId, tuple[int, int, int]] = {}
+        self._more: dict[BlockId, list[tuple[int, int, int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places) + sum(map(len, self._more.values()))
+
+    def add(self, segment: bytes, listings: list[PackListing]) -> None:
+        for listing in listings:
+            number = len(self.packs)
+            self.packs.append(PackRow(listing.pack_id, listing.size_bytes, segment))
+            for entry in listing:
+                self._put(entry.block_id, (number, entry.offset_bytes, entry.length_bytes))
+        self.segments |= {segment}
+
+    def find(self, block_id: BlockId) -> Iterable[Place]:
+        first = self._places.get(block_id)
+        if first is None:
+            return
+        for number, offset, length in (first, *self._more.get(block_id, ())):
+            yield Place(self.packs[number].pack_id, offset, length)
+
+    def records(self) -> Iterable[bytes]:
+        for block_id, place in self._places.items():
+            yield record(block_id, *place)
+        for block_id, places in self._more.items():
+            for place in places:
+                yield record(block_id, *place)
+
+    def without(self, segments: frozenset[bytes]) -> "_Recent":
+        kept = _Recent()
+        kept.segments = self.segments - segments
+        renumbered = {}
+        for number, row in enumerate(self.packs):
+            if row.segment not in segments:
+                renumbered[number] = len(kept.packs)
+                kept.packs.append(row)
+        for block_id, first in self._places.items():
+            for number, offset, length in (first, *self._more.get(block_id, ())):
+                if number in renumbered:
+                    kept._put(block_id, (renumbered[number], offset, length))
+        return kept
+
+    def _put(self, block_id: BlockId, place: tuple[int, int, int]) -> None:
+        if self._places.setdefault(block_id, place) is not place:
+            self._more.setdefault(block_id, []).append(place)

@@ -1,0 +1,99 @@
+"""A lease tells collections that somebody works here. It is renewed by a thread of its own until the work ends."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from openvbs.clock import monotonic_seconds, utc_now
+from openvbs.engine.codec import Codec
+from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.format import LEASES, ObjectKind
+from openvbs.engine.ids import new_object_id
+from openvbs.stores.base import ObjectMissing, Store, StoreError
+
+_log = logging.getLogger(__name__)
+
+RENEW_SECONDS = 20.0
+LAPSE_SECONDS = 120.0
+"""A holder that could not renew for this long stops by itself (I10)."""
+EXPIRE_SECONDS = 600.0
+"""A collector ignores a lease of this age. The distance to LAPSE_SECONDS covers clocks and slow stores."""
+
+
+class Lease:
+    """Held while the ``holding`` context lasts."""
+
+    def __init__(self, store: Store, codec: Codec, purpose: str) -> None:
+        self.lease_id = new_object_id()
+        self._name = LEASES + self.lease_id
+        self._store = store
+        self._codec = codec
+        self._content = msgspec.json.encode(
+            {
+                "purpose": purpose,
+                "holder": f"{socket.gethostname()}:{os.getpid()}",
+                "started_at": utc_now().isoformat(timespec="seconds"),
+            }
+        )
+        self._stop = threading.Event()
+        self._gone = False
+        self._renewed_at = monotonic_seconds()
+        self._store.create(self._name, self._sealed())
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """LeaseLapsed if a collection may have stopped counting on us."""
+        if self._gone or monotonic_seconds() - self._renewed_at > LAPSE_SECONDS:
+            raise LeaseLapsed("this work's lease in the store lapsed: the store could not be reached for too long")
+
+    def check_stored(self) -> None:
+        """Like check, and see that the lease is still in the store. The last thing before a commit."""
+        self.check()
+        try:
+            self._store.stat(self._name)
+        except ObjectMissing:
+            self._gone = True
+        self.check()
+
+    def release(self) -> None:
+        """Stop renewing and remove the lease."""
+        self._stop.set()
+        self._thread.join()
+        self._store.delete(self._name)
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_SECONDS):
+            started = monotonic_seconds()
+            try:
+                self._store.stat(self._name)  # a lease that was taken away must stay away
+                self._store.put(self._name, self._sealed())
+            except ObjectMissing:
+                self._gone = True
+                return
+            except StoreError:
+                # Not renewed; if it stays so, check says it. The work itself will meet the same store.
+                continue
+            self._renewed_at = started
+
+    def _sealed(self) -> bytes:
+        return self._codec.seal_object(self._name, ObjectKind.LEASE, self._content)
+
+
+@contextmanager
+def holding(store: Store, codec: Codec, purpose: str) -> Iterator[Lease]:
+    """A lease for as long as the context lasts."""
+    lease = Lease(store, codec, purpose)
+    try:
+        yield lease
+    finally:
+        try:
+            lease.release()
+        except StoreError:
+            # What the work raised matters more, and what it achieved stands: the lease expires by itself.
+            _log.warning("lease %s could not be removed; it expires", lease.lease_id, exc_info=True)

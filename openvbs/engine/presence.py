@@ -1,0 +1,65 @@
+"""Proofs, before a commit, that what a backup needs is in the store."""
+
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+
+from openvbs.engine.errors import BlockMissing, MustUploadAgain
+from openvbs.engine.format import PACKS, pack_name, parse_pack_name
+from openvbs.engine.ids import ZERO_ID, BlockId, PackId
+from openvbs.engine.reader import read_pages
+from openvbs.engine.repository import Repository
+from openvbs.engine.tree import Tree, leaf_pages
+from openvbs.stores.base import ObjectMissing
+
+ASKED_ONE_BY_ONE_MAX = 1000
+"""More packs than this are looked for in one listing instead."""
+_THREADS = 8
+
+
+def lost_packs(repository: Repository, packs: AbstractSet[PackId]) -> frozenset[PackId]:
+    """Those of the packs that are not in the store."""
+    if len(packs) > ASKED_ONE_BY_ONE_MAX:
+        missing = set(packs)
+        for info in repository.store.list(PACKS):
+            missing.discard(parse_pack_name(info.name) or PackId(b""))
+        return frozenset(missing)
+    ordered = list(packs)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        present = list(pool.map(lambda pack: _is_stored(repository, pack), ordered))
+    return frozenset(pack for pack, is_stored in zip(ordered, present, strict=True) if not is_stored)
+
+
+def prove_tree(repository: Repository, tree: Tree) -> None:
+    """MustUploadAgain unless every block and page of the tree lies in a pack that is stored and not condemned.
+
+    The caller holds a lease since before the index was read.
+    """
+    packs: set[PackId] = set()
+
+    def prove(ids: list[BlockId]) -> None:
+        for block_id in ids:
+            if block_id != ZERO_ID:
+                place = repository.index.find_lasting(block_id)
+                if place is None:
+                    raise MustUploadAgain(f"block {block_id.hex()} has gone since the upload")
+                packs.add(place.pack_id)
+
+    def read_proven(ids: list[BlockId]) -> dict[BlockId, bytes]:
+        prove(ids)
+        try:
+            return read_pages(repository, ids)
+        except BlockMissing as error:
+            raise MustUploadAgain(str(error)) from error
+
+    for _first_block, _page_id, ids in leaf_pages(tree, read_proven):
+        prove(ids or [])
+    if lost := lost_packs(repository, packs):
+        raise MustUploadAgain(f"{len(lost)} packs have gone since the upload")
+
+
+def _is_stored(repository: Repository, pack: PackId) -> bool:
+    try:
+        repository.store.stat(pack_name(pack))
+    except ObjectMissing:
+        return False
+    return True

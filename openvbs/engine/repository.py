@@ -1,0 +1,212 @@
+"""One repository: its header, its keys, its index, and the backups in it."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID, uuid4
+
+import msgspec
+
+from openvbs.clock import utc_now
+from openvbs.engine.codec import Codec
+from openvbs.engine.condemned import read_collections
+from openvbs.engine.errors import BackupMissing, Corrupt, RepositoryMissing, UnknownFormat, WrongKey
+from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
+from openvbs.engine.format import (
+    BACKUPS,
+    BLOCK_BYTES_DEFAULT,
+    BLOCK_BYTES_MAX,
+    BLOCK_BYTES_MIN,
+    FORMAT,
+    HEADER_MAGIC,
+    HEADER_NAME,
+    ID_BYTES,
+    ObjectKind,
+)
+from openvbs.engine.ids import BlockId
+from openvbs.engine.index import Index
+from openvbs.engine.keys import (
+    KEY_BYTES,
+    RootKey,
+    WrappedKey,
+    derive_project_keys,
+    unwrap_project_key,
+    wrap_project_key,
+)
+from openvbs.engine.leases import Lease, holding
+from openvbs.engine.tree import Tree, TreeShape
+from openvbs.stores.base import NameTaken, ObjectMissing, Store
+
+
+class _Header(msgspec.Struct):
+    magic: str
+    format: int
+    repository_id: UUID
+    block_size_bytes: int
+    created_at: str
+    keys: list[WrappedKey]
+
+
+class _BackupContent(msgspec.Struct):
+    format: int
+    root: str
+    height: int
+    size_bytes: int
+    facts: BackupFacts
+    stats: BackupStats
+
+
+class Repository:
+    """An open repository. Threads may share it."""
+
+    def __init__(self, store: Store, repository_id: UUID, codec: Codec, cache: Path | None) -> None:
+        """For create_repository and open_repository."""
+        self.id = repository_id
+        self.store = store
+        self.codec = codec
+        self.index = Index(store, codec, cache)
+
+    @property
+    def block_bytes(self) -> int:
+        """Size of a block; a property of the repository."""
+        return self.codec.block_bytes
+
+    def list_backups(self) -> Iterator[BackupRecord]:
+        """Every backup, sorted by id. One that is deleted meanwhile may be left out."""
+        for info in self.store.list(BACKUPS):
+            try:
+                yield self.load_backup(info.name[len(BACKUPS) :])
+            except BackupMissing:
+                continue
+
+    def load_backup(self, backup_id: str) -> BackupRecord:
+        """The backup, or BackupMissing."""
+        name = backup_name(backup_id)
+        try:
+            stored = self.store.get(name)
+        except ObjectMissing as error:
+            raise BackupMissing(backup_id) from error
+        try:
+            content = msgspec.json.decode(self.codec.open_object(name, ObjectKind.BACKUP, stored), type=_BackupContent)
+            root = BlockId(bytes.fromhex(content.root))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Corrupt(f"{name} holds something unexpected") from error
+        if content.format != FORMAT:
+            raise UnknownFormat(f"{name} has format {content.format}; this program knows {FORMAT}")
+        shape = TreeShape(content.size_bytes, self.block_bytes)
+        if len(root) != ID_BYTES or content.height != shape.height or content.facts.backup_id != backup_id:
+            raise Corrupt(f"{name} contradicts itself")
+        return BackupRecord(content.facts, content.stats, Tree(shape, root))
+
+    def create_backup(self, record: BackupRecord) -> None:
+        """Commit: make the backup visible, durably. NameTaken if its id is in use."""
+        name = backup_name(record.facts.backup_id)
+        content = _BackupContent(
+            format=FORMAT,
+            root=record.tree.root.hex(),
+            height=record.tree.shape.height,
+            size_bytes=record.size_bytes,
+            facts=record.facts,
+            stats=record.stats,
+        )
+        self.store.create(name, self.codec.seal_object(name, ObjectKind.BACKUP, msgspec.json.encode(content)))
+
+    def delete_backup(self, backup_id: str) -> None:
+        """Remove the backup, durably; one that is absent is no error. Its space comes back by collection."""
+        self.store.delete(backup_name(backup_id))
+
+    @contextmanager
+    def working(self, purpose: str) -> Iterator[Lease]:
+        """Hold a lease, with an index and condemned packs read after it was made (I6)."""
+        with holding(self.store, self.codec, purpose) as lease:
+            self.refresh()
+            yield lease
+
+    def refresh(self) -> None:
+        """Bring the index and what is condemned up to date with the store."""
+        condemned = [collection.condemned for collection in read_collections(self.store, self.codec)]
+        self.index.condemned = frozenset().union(*condemned)
+        self.index.refresh()
+
+    def close(self) -> None:
+        """Give back files and memory. The store stays open: it belongs to the caller."""
+        self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def create_repository(
+    store: Store, root_key: RootKey, *, block_bytes: int = BLOCK_BYTES_DEFAULT, cache: Path | None = None
+) -> Repository:
+    """Make a repository in an empty store, or open the one that is there. Two at once make one, and both open it."""
+    assert BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX
+    assert block_bytes & (block_bytes - 1) == 0
+    repository_id = uuid4()
+    copy = wrap_project_key(
+        secrets.token_bytes(KEY_BYTES), root_key, repository_id=repository_id, block_bytes=block_bytes
+    )
+    header = _Header(
+        magic=HEADER_MAGIC,
+        format=FORMAT,
+        repository_id=repository_id,
+        block_size_bytes=block_bytes,
+        created_at=utc_now().isoformat(timespec="seconds"),
+        keys=[copy],
+    )
+    # NameTaken also when our own create was repeated after an unknown outcome: the header that is there decides.
+    with suppress(NameTaken):
+        store.create(HEADER_NAME, msgspec.json.format(msgspec.json.encode(header), indent=1))
+    return open_repository(store, root_key, cache=cache)
+
+
+def open_repository(store: Store, root_key: RootKey, *, cache: Path | None = None) -> Repository:
+    """Open a repository; reads only the header. RepositoryMissing, WrongKey, UnknownFormat or Corrupt say why not."""
+    header = _read_header(store)
+    copies = [copy for copy in header.keys if copy.root_key_id == root_key.key_id]
+    if not copies:
+        wanted = " or ".join(copy.root_key_id for copy in header.keys) or "none: its key was destroyed"
+        raise WrongKey(
+            f"repository {header.repository_id} opens with root key {wanted}, and {root_key.key_id} was given; "
+            "name the right key file"
+        )
+    project_key = unwrap_project_key(
+        copies[0], root_key, repository_id=header.repository_id, block_bytes=header.block_size_bytes
+    )
+    codec = Codec(derive_project_keys(project_key, header.repository_id), header.block_size_bytes)
+    return Repository(store, header.repository_id, codec, cache)
+
+
+def backup_name(backup_id: str) -> str:
+    """Where a backup lies in the store; BackupMissing for what cannot be an id."""
+    try:
+        if str(UUID(backup_id)) == backup_id:
+            return BACKUPS + backup_id
+    except ValueError:
+        raise BackupMissing(backup_id) from None
+    raise BackupMissing(backup_id)
+
+
+def _read_header(store: Store) -> _Header:
+    try:
+        stored = store.get(HEADER_NAME)
+    except ObjectMissing as error:
+        raise RepositoryMissing(f"there is no repository here (no {HEADER_NAME}); init makes one") from error
+    try:
+        header = msgspec.json.decode(stored, type=_Header)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{HEADER_NAME} is damaged: {error}") from error
+    if header.magic != HEADER_MAGIC or header.format != FORMAT:
+        raise UnknownFormat(f"{HEADER_NAME} states format {header.format}; this program knows {FORMAT}")
+    size = header.block_size_bytes
+    if not BLOCK_BYTES_MIN <= size <= BLOCK_BYTES_MAX or size & (size - 1):
+        raise Corrupt(f"{HEADER_NAME} states an impossible block size of {size} bytes")
+    return header

@@ -1,0 +1,198 @@
+"""From a committed backup to a volume: verified, in parallel, writing only what differs."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from openvbs.engine.format import PAGE_IDS_MAX, Kind
+from openvbs.engine.ids import ZERO_ID, BlockId
+from openvbs.engine.leases import Lease
+from openvbs.engine.progress import Checkpoint, OnProgress, Progress, ignore_progress, never_stop
+from openvbs.engine.reader import read_blocks, read_pages
+from openvbs.engine.repository import Repository
+from openvbs.engine.tree import Tree, leaf_pages
+from openvbs.sources.base import Target, TargetTooSmall
+from openvbs.units import MIB
+
+BATCH_BYTES = 8 * MIB
+THREADS_MAX = 8
+_WAIT_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreStats:
+    """What a restore did; the three parts add up to bytes_total."""
+
+    bytes_total: int
+    bytes_written: int
+    bytes_skipped: int
+    """The target held these already."""
+    bytes_zero: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Consecutive blocks, not all zeros; or, without ids, any number of zero blocks."""
+
+    first_block: int
+    count: int
+    ids: list[BlockId] | None
+
+
+def restore(
+    repository: Repository,
+    backup_id: str,
+    target: Target,
+    *,
+    on_progress: OnProgress = ignore_progress,
+    checkpoint: Checkpoint = never_stop,
+) -> RestoreStats:
+    """Make the first bytes of the target those of the backup, durably; what lies beyond stays as it is.
+
+    Each block is verified before it is written (I9). TargetTooSmall is raised before anything is written. After another
+    error the target holds part of the backup.
+    """
+    with repository.working("restore") as lease:
+        tree = repository.load_backup(backup_id).tree
+        if target.size_bytes < tree.shape.size_bytes:
+            raise TargetTooSmall(
+                f"the backup has {tree.shape.size_bytes} bytes and the target only {target.size_bytes}"
+            )
+        stats = _Restore(repository, tree, target, lease, on_progress=on_progress, checkpoint=checkpoint).run()
+        target.flush()
+        return stats
+
+
+class _Restore:
+    """One backup on its way to a target."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        tree: Tree,
+        target: Target,
+        lease: Lease,
+        *,
+        on_progress: OnProgress,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._repository = repository
+        self._tree = tree
+        self._shape = tree.shape
+        self._target = target
+        self._lease = lease
+        self._on_progress = on_progress
+        self._checkpoint = checkpoint
+        self._batch_blocks = max(1, BATCH_BYTES // self._shape.block_bytes)
+        self._threads = min(THREADS_MAX, os.cpu_count() or 1)
+        self._local = threading.local()
+        self._written = self._skipped = self._zero = 0
+
+    def run(self) -> RestoreStats:
+        """Restore all blocks; not flushed yet."""
+        waiting: set[Future[tuple[int, int, int]]] = set()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="restore")
+        try:
+            for batch in self._batches():
+                if batch.ids is None:
+                    size = self._bytes_of(batch.first_block, batch.count)
+                    if not self._target.is_blank:
+                        self._target.zero(batch.first_block * self._shape.block_bytes, size)
+                    self._done([(0, 0, size)])
+                    continue
+                waiting.add(pool.submit(self._restore_batch, batch.first_block, batch.ids))
+                waiting = self._reap(waiting, 2 * self._threads)
+            self._reap(waiting, 0)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return RestoreStats(
+            bytes_total=self._shape.size_bytes,
+            bytes_written=self._written,
+            bytes_skipped=self._skipped,
+            bytes_zero=self._zero,
+        )
+
+    def _batches(self) -> Iterator[_Batch]:
+        for first_block, _page_id, ids in leaf_pages(self._tree, lambda ids: read_pages(self._repository, ids)):
+            if ids is None:
+                count = min(self._shape.blocks - first_block, PAGE_IDS_MAX)
+                yield _Batch(first_block, count, None)
+                continue
+            for start in range(0, len(ids), self._batch_blocks):
+                yield _Batch(first_block + start, 0, ids[start : start + self._batch_blocks])
+
+    def _reap(self, waiting: set[Future[tuple[int, int, int]]], most: int) -> set[Future[tuple[int, int, int]]]:
+        while len(waiting) > most:
+            finished, waiting = wait(waiting, _WAIT_SECONDS, FIRST_COMPLETED)
+            self._done([future.result() for future in finished])
+        return waiting
+
+    def _done(self, parts: list[tuple[int, int, int]]) -> None:
+        for written, skipped, zero in parts:
+            self._written += written
+            self._skipped += skipped
+            self._zero += zero
+        self._lease.check()
+        self._on_progress(Progress(self._written + self._skipped + self._zero, self._shape.size_bytes))
+        self._checkpoint()
+
+    def _restore_batch(self, first_block: int, ids: list[BlockId]) -> tuple[int, int, int]:
+        """Restore consecutive blocks; bytes written, skipped and made zero. Runs in a thread of the pool."""
+        zero = self._zero_runs(first_block, ids)
+        wanted: dict[BlockId, list[int]] = {}
+        for block, block_id in enumerate(ids, first_block):
+            if block_id != ZERO_ID:
+                wanted.setdefault(block_id, []).append(block)
+        skipped = 0 if self._target.is_blank else self._drop_equal(wanted)
+        written = 0
+        for block_id, data in read_blocks(self._repository, wanted):
+            for block in wanted[block_id]:
+                self._target.write(block * self._shape.block_bytes, data)
+                written += len(data)
+        return written, skipped, zero
+
+    def _zero_runs(self, first_block: int, ids: list[BlockId]) -> int:
+        """Make the zero blocks zero, neighbours at once; how many bytes they are."""
+        total = 0
+        start = 0
+        for i in range(1, len(ids) + 1):
+            if i < len(ids) and (ids[i] == ZERO_ID) == (ids[start] == ZERO_ID):
+                continue
+            if ids[start] == ZERO_ID:
+                size = self._bytes_of(first_block + start, i - start)
+                total += size
+                if not self._target.is_blank:
+                    self._target.zero((first_block + start) * self._shape.block_bytes, size)
+            start = i
+        return total
+
+    def _drop_equal(self, wanted: dict[BlockId, list[int]]) -> int:
+        """Drop the blocks that the target holds already, known by hashing it; how many bytes they are."""
+        skipped = 0
+        for block_id, blocks in list(wanted.items()):
+            differing = []
+            for block in blocks:
+                size = self._shape.block_length(block)
+                view = memoryview(self._buffer())[:size]
+                self._target.read_into(block * self._shape.block_bytes, view)
+                if self._repository.codec.id_of(view, Kind.BLOCK) == block_id:
+                    skipped += size
+                else:
+                    differing.append(block)
+            if differing:
+                wanted[block_id] = differing
+            else:
+                del wanted[block_id]
+        return skipped
+
+    def _buffer(self) -> bytearray:
+        buffer = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = bytearray(self._shape.block_bytes)
+        return buffer
+
+    def _bytes_of(self, first_block: int, count: int) -> int:
+        start = first_block * self._shape.block_bytes
+        return min(start + count * self._shape.block_bytes, self._shape.size_bytes) - start

@@ -1,0 +1,163 @@
+"""Raw images in files, and block devices: read for a backup, written by a restore."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from openvbs.sources.base import Extent, ExtentKind, SourceError
+from openvbs.units import MIB
+
+_ZEROS = bytes(MIB)
+_FALLOC_KEEP_SIZE = 1
+_FALLOC_PUNCH_HOLE = 2
+_BLKZEROOUT = 0x127F  # linux/fs.h: _IO(0x12, 127)
+_CANNOT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class FileSource:
+    """A file or block device that does not change while it is open. Holes of a file cost nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _translated(path, "open"):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.size_bytes = _size_of(self._descriptor, path)
+
+    def extents(self) -> Iterator[Extent]:
+        position = 0
+        while position < self.size_bytes:
+            data = self._seek(position, os.SEEK_DATA)
+            if data > position:
+                yield Extent(position, data - position, ExtentKind.ZERO)
+            if data >= self.size_bytes:
+                return
+            position = self._seek(data, os.SEEK_HOLE)
+            yield Extent(data, position - data, ExtentKind.DATA)
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        _read_into(self._descriptor, self._path, offset_bytes, buffer)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _seek(self, position: int, whence: int) -> int:
+        """The next data or hole from position on; the end where there is none."""
+        try:
+            return min(os.lseek(self._descriptor, position, whence), self.size_bytes)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return self.size_bytes
+            if error.errno == errno.EINVAL:  # a device or filesystem that cannot tell: all of it is data
+                return position if whence == os.SEEK_DATA else self.size_bytes
+            raise SourceError(f"cannot map {self._path} at {position}: {error.strerror}") from error
+
+
+class FileTarget:
+    """A file or block device to restore to. Use ``create`` for a new file, the constructor for what is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_blank = False
+        with _translated(path, "open"):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self.size_bytes = _size_of(self._descriptor, path)
+            self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
+
+    @classmethod
+    def create(cls, path: Path, size_bytes: int) -> "FileTarget":
+        """A new sparse file of this size, or SourceError if something of this name exists."""
+        with _translated(path, "create"):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.ftruncate(descriptor, size_bytes)
+            finally:
+                os.close(descriptor)
+        target = cls(path)
+        target.is_blank = True
+        return target
+
+    def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
+        _read_into(self._descriptor, self._path, offset_bytes, buffer)
+
+    def write(self, offset_bytes: int, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        with _translated(self._path, f"write at {offset_bytes} to"):
+            while rest:
+                written = os.pwrite(self._descriptor, rest, offset_bytes)
+                rest, offset_bytes = rest[written:], offset_bytes + written
+
+    def zero(self, offset_bytes: int, length_bytes: int) -> None:
+        with _translated(self._path, f"zero at {offset_bytes} of"):
+            if self._is_device:
+                done = self._zero_device(offset_bytes, length_bytes)
+            else:
+                done = self._punch_hole(offset_bytes, length_bytes)
+        if not done:
+            self._write_zeros(offset_bytes, length_bytes)
+
+    def flush(self) -> None:
+        with _translated(self._path, "flush"):
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _punch_hole(self, offset: int, length: int) -> bool:
+        mode = _FALLOC_PUNCH_HOLE | _FALLOC_KEEP_SIZE
+        result = _libc.fallocate(self._descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length))
+        return result == 0 or _cannot(ctypes.get_errno())
+
+    def _zero_device(self, offset: int, length: int) -> bool:
+        try:
+            fcntl.ioctl(self._descriptor, _BLKZEROOUT, struct.pack("QQ", offset, length))
+        except OSError as error:
+            return _cannot(error.errno or 0)
+        return True
+
+    def _write_zeros(self, offset: int, length: int) -> None:
+        """Only where there are others: a device that cannot zero may be dear to write to."""
+        buffer = bytearray(min(length, MIB))
+        while length:
+            part = min(length, MIB)
+            _read_into(self._descriptor, self._path, offset, memoryview(buffer)[:part])
+            if not _ZEROS.startswith(buffer[:part]):
+                self.write(offset, memoryview(_ZEROS)[:part])
+            offset, length = offset + part, length - part
+
+
+def _cannot(code: int) -> bool:
+    """False if the medium cannot do it, so that it must be done in another way; other errors are raised."""
+    if code in _CANNOT:
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def _size_of(descriptor: int, path: Path) -> int:
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise SourceError(f"{path} is neither a file nor a block device")
+    return os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def _read_into(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:
+    with _translated(path, f"read at {offset} from"):
+        while buffer:
+            count = os.preadv(descriptor, [buffer], offset)
+            if not count:
+                raise SourceError(f"{path} ended early, at {offset} bytes: it changed while it was read")
+            buffer, offset = buffer[count:], offset + count
+
+
+@contextmanager
+def _translated(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot {verb} {path}: {error.strerror}") from error

@@ -1,0 +1,198 @@
+"""Objects as files below one directory. Whatever returned is durable: file and directory are flushed."""
+
+import errno
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from openvbs.files import sync_folder
+from openvbs.stores.base import (
+    BadName,
+    Bytes,
+    NameTaken,
+    ObjectInfo,
+    ObjectMissing,
+    ObjectTooShort,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    check_name,
+)
+
+_DRAFTS = ".drafts"
+"""Where objects are written before they get their name. No object's name can start with a dot."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY}
+
+
+class LocalStore:
+    """A directory, made if absent. Several processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._drafts = root / _DRAFTS
+        self._known: set[str] = set()
+        self._known_lock = threading.Lock()
+        with _translated(str(root)):
+            root.mkdir(parents=True, exist_ok=True)
+            self._drafts.mkdir(exist_ok=True)
+            sync_folder(root.parent)
+            sync_folder(root)
+            self._remove_stale_drafts()
+
+    def put(self, name: str, data: Bytes) -> None:
+        path = self._prepare(name)
+        with _translated(name), self._draft(data) as draft:
+            draft.replace(path)
+            sync_folder(path.parent)
+
+    def create(self, name: str, data: Bytes) -> None:
+        path = self._prepare(name)
+        with _translated(name), self._draft(data) as draft:
+            try:
+                os.link(draft, path)
+            except FileExistsError as error:
+                # Who made it may not have flushed the directory yet, and our caller will build on it.
+                sync_folder(path.parent)
+                raise NameTaken(f"{name} exists already") from error
+            sync_folder(path.parent)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with _translated(name):
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                wanted = size - offset if length is None else length
+                if wanted < 0 or offset + wanted > size:
+                    raise ObjectTooShort(f"{name} has {size} bytes; {offset + max(wanted, 0)} were asked for")
+                data = os.pread(descriptor, wanted, offset)
+                while len(data) < wanted:
+                    more = os.pread(descriptor, wanted - len(data), offset + len(data))
+                    if not more:
+                        raise ObjectTooShort(f"{name} ended early, at {offset + len(data)} bytes")
+                    data += more
+                return data
+            finally:
+                os.close(descriptor)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        with _translated(prefix):
+            yield from self._walk(folder, prefix)
+
+    def stat(self, name: str) -> ObjectInfo:
+        with _translated(name):
+            status = self._path(name).stat()
+            return ObjectInfo(name, status.st_size, status.st_mtime)
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with _translated(name):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
+            sync_folder(path.parent)
+
+    def close(self) -> None:
+        pass
+
+    def _path(self, name: str) -> Path:
+        return self._root / check_name(name)
+
+    def _prepare(self, name: str) -> Path:
+        """The object's path; its directories exist, durably."""
+        path = self._path(name)
+        folder = name.rpartition("/")[0]
+        with self._known_lock:
+            if folder in self._known:
+                return path
+        with _translated(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Flushed even if another process made them: it may not have come to that yet.
+            for parent in path.parent.relative_to(self._root).parents:
+                sync_folder(self._root / parent)
+        with self._known_lock:
+            self._known.add(folder)
+        return path
+
+    @contextmanager
+    def _draft(self, data: Bytes) -> Iterator[Path]:
+        """A durable file with the data, gone again at the end unless it was renamed."""
+        while True:
+            draft = self._drafts / secrets.token_hex(16)
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The lock says that the writer lives. A cleaner may have got it first and have removed the file.
+            if os.fstat(descriptor).st_nlink:
+                break
+            os.close(descriptor)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fdatasync(descriptor)
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _remove_stale_drafts(self) -> None:
+        """Remove what killed writers left; living ones hold the lock of their draft."""
+        for draft in self._drafts.iterdir():
+            try:
+                descriptor = os.open(draft, os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink(missing_ok=True)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(descriptor)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with os.scandir(self._root / folder) as scan:
+                entries = [(entry.name + "/" if entry.is_dir() else entry.name, entry) for entry in scan]
+        except FileNotFoundError:
+            return
+        start = f"{folder}/" if folder else ""
+        for suffix, entry in sorted(entries, key=lambda item: item[0]):
+            name = start + suffix
+            if suffix.endswith("/"):
+                if name.startswith(prefix) or prefix.startswith(name):
+                    yield from self._walk(name[:-1], prefix)
+            elif name.startswith(prefix):
+                try:
+                    check_name(name)
+                    status = entry.stat()
+                except (BadName, FileNotFoundError):
+                    continue
+                yield ObjectInfo(name, status.st_size, status.st_mtime)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """The system's errors as ours."""
+    try:
+        yield
+    except OSError as error:
+        _raise(name, error)
+
+
+def _raise(name: str, error: OSError) -> NoReturn:
+    text = f"{name}: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        raise ObjectMissing(f"there is no object {name}") from error
+    if error.errno in _FULL:
+        raise StoreFull(f"the store is full: {text}") from error
+    if error.errno in _PASSING:
+        raise StoreUnavailable(f"the store did not answer: {text}") from error
+    raise StoreError(f"the store refused: {text}") from error
