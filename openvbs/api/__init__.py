@@ -1,1 +1,1 @@
-
+"""HTTP, thin: parse, call one action, render. Two dialects and one table of routes."""

@@ -1,0 +1,72 @@
+"""Native backups, /v2 and /v3."""
+
+from openvbs.actions import backups as actions
+from openvbs.actions.restores import restore_backup
+from openvbs.api import query
+from openvbs.api.ids import uuid_or_none
+from openvbs.api.native import bodies, lists, views
+from openvbs.api.wire import Answer, Call, with_job
+from openvbs.domain.backup import Backup, BackupQuery
+from openvbs.domain.errors import BackupNotFound, RestoreBackupNotFound
+
+
+def create(call: Call) -> Answer:
+    backup, job = actions.create_backup(call.service, call.caller, bodies.backup(call))
+    shown = views.backup_summary(call, backup)
+    if call.is_v3 and call.version >= (3, 43):
+        shown["metadata"] = backup.metadata
+    return with_job(202, {"backup": shown}, job.id)
+
+
+def list_summary(call: Call) -> Answer:
+    return _list(call, detailed=False)
+
+
+def list_detail(call: Call) -> Answer:
+    return _list(call, detailed=True)
+
+
+def show(call: Call) -> Answer:
+    backup, as_recipient = actions.get_backup(call.service, call.caller, _backup_id(call))
+    return Answer(200, {"backup": views.backup_detail(call, backup, as_recipient=as_recipient)})
+
+
+def update(call: Call) -> Answer:
+    changes = bodies.backup_change(call)
+    backup = actions.update_backup(call.service, call.caller, _backup_id(call), **changes)
+    shown = views.backup_summary(call, backup)
+    if call.version >= (3, 43):
+        shown["metadata"] = backup.metadata
+    return Answer(200, {"backup": shown})
+
+
+def delete(call: Call) -> Answer:
+    job = actions.delete_backup(call.service, call.caller, _backup_id(call))
+    return with_job(202, None, job.id)
+
+
+def restore(call: Call) -> Answer:
+    wanted = bodies.restore(call)
+    backup_id = _backup_id(call, missing=RestoreBackupNotFound)
+    backup, volume, job = restore_backup(call.service, call.caller, backup_id, wanted)
+    shown = {"backup_id": backup.id, "volume_id": volume.id, "volume_name": volume.name or ""}
+    return with_job(202, {"restore": shown}, job.id)
+
+
+def _list(call: Call, *, detailed: bool) -> Answer:
+    values = query.parse(call.request.query_string)
+    page = actions.list_backups(call.service, call.caller, BackupQuery(**lists.arguments(call, lists.BACKUPS, values)))
+
+    def view(backup: Backup) -> dict[str, object]:
+        return views.backup_detail(call, backup) if detailed else views.backup_summary(call, backup)
+
+    return lists.answer(call, lists.BACKUPS, values, page, view)
+
+
+def _backup_id(call: Call, *, missing: type[BackupNotFound] = BackupNotFound) -> str:
+    """A malformed id is one that nothing has: clients look names up in this way."""
+    given_id = call.params["backup_id"]
+    backup_id = uuid_or_none(given_id)
+    if backup_id is None:
+        raise missing(given_id)
+    return backup_id

@@ -1,0 +1,304 @@
+"""Bodies of the native dialect. On /v3 as strict as Cinder's schemas, on /v2 unknown keys are ignored."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from openvbs.api import body
+from openvbs.api.wire import BAD_REQUEST, Call, WireError
+from openvbs.domain.backup import NewBackup, NewRestore
+from openvbs.domain.volume import NewVolume
+
+S = TypeVar("S", bound=Struct)
+
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
+Text = Annotated[str, Meta(max_length=255)]
+Key = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9-_:. /]{1,255}\Z")]
+Metadata = dict[Key, Text]
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+
+
+class Strict(Struct, forbid_unknown_fields=True):
+    """Cinder's additionalProperties: false."""
+
+
+class BackupV2(Struct):
+    volume_id: Uuid
+    snapshot_id: Uuid | None = None
+    name: Text | None = None
+    description: Text | None = None
+    container: Text | None = None
+    incremental: bool | str = False
+    force: bool | str = False
+    project_id: str | None = None
+
+
+class BackupV30(Strict):
+    volume_id: Uuid
+    snapshot_id: Uuid | None = None
+    name: Text | None = None
+    description: Text | None = None
+    container: Text | None = None
+    incremental: bool | str = False
+    force: bool | str = False
+
+
+class BackupV343(BackupV30):
+    metadata: Metadata | None = None
+
+
+class BackupV351(BackupV343):
+    availability_zone: Text | None = None
+
+
+class BackupChange(Strict):
+    name: Text | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
+
+
+class BackupChangeV343(BackupChange):
+    metadata: Metadata | UnsetType = UNSET
+
+
+class Restore(Strict):
+    volume_id: Uuid | None = None
+    name: Text | None = None
+
+
+class RestoreV2(Struct):
+    volume_id: Uuid | None = None
+    name: Text | None = None
+
+
+class _VolumeFields(Struct):
+    size: int | str | None = None
+    name: Text | None = None
+    description: Text | None = None
+    display_name: Text | None = None
+    display_description: Text | None = None
+    metadata: Metadata | None = None
+    snapshot_id: Uuid | None = None
+    source_volid: Uuid | None = None
+    volume_type: Text | None = None
+    availability_zone: Text | None = None
+    consistencygroup_id: Any = None
+    group_id: Any = None
+    image_ref: Any = msgspec.field(default=None, name="imageRef")
+    image_id: Any = None
+    multiattach: bool | str | None = None
+
+
+class VolumeV2(_VolumeFields):
+    pass
+
+
+class VolumeV30(_VolumeFields, forbid_unknown_fields=True):
+    pass
+
+
+class VolumeV347(VolumeV30, forbid_unknown_fields=True):
+    backup_id: Uuid | None = None
+
+
+class Snapshot(Struct):
+    volume_id: Uuid
+    name: Text | None = None
+    description: Text | None = None
+    display_name: Text | None = None
+    display_description: Text | None = None
+    metadata: Metadata | None = None
+    force: bool | str = False
+
+
+class SnapshotV3(Snapshot, forbid_unknown_fields=True):
+    pass
+
+
+class Change(Struct):
+    """What may be changed of a volume or a snapshot."""
+
+    name: Text | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
+    display_name: Text | UnsetType | None = UNSET
+    display_description: Text | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ChangeV3(Change, forbid_unknown_fields=True):
+    pass
+
+
+class Extend(Struct):
+    new_size: int | str
+
+
+_EXTEND = "os-extend"
+_IN_BODY_ONLY = frozenset({"OS-SCH-HNT:scheduler_hints"})
+
+
+def backup(call: Call) -> NewBackup:
+    """POST backups."""
+    if not call.is_v3:
+        return _backup_v2(call)
+    kind = BackupV351 if call.version >= (3, 51) else BackupV343 if call.version >= (3, 43) else BackupV30
+    fields = _envelope(call, "backup", kind)
+    incremental = _bool("incremental", fields.incremental)
+    return NewBackup(
+        volume_id=fields.volume_id.lower(),
+        snapshot_id=_lower(fields.snapshot_id),
+        name=_stripped(fields.name),
+        description=_stripped(fields.description),
+        container=fields.container,
+        availability_zone=fields.availability_zone if isinstance(fields, BackupV351) else None,
+        metadata=(fields.metadata or {}) if isinstance(fields, BackupV343) else {},
+        incremental=incremental,
+        full=not incremental,
+        force=_bool("force", fields.force),
+    )
+
+
+def _backup_v2(call: Call) -> NewBackup:
+    fields = _envelope(call, "backup", BackupV2)
+    _bool("incremental", fields.incremental)  # checked, but v2 decides by itself
+    if fields.description and ("<" in fields.description or ">" in fields.description):
+        raise WireError(400, "VolumeBackup.0006", "description must not hold < or >.")
+    if fields.project_id is not None and fields.project_id != call.params.get("project_id"):
+        raise _bad("project_id", "must be the project of the path")
+    return NewBackup(
+        volume_id=fields.volume_id.lower(),
+        snapshot_id=_lower(fields.snapshot_id),
+        name=_stripped(fields.name) or None,
+        description=_stripped(fields.description),
+        container=fields.container,
+        force=_bool("force", fields.force),
+    )
+
+
+def backup_change(call: Call) -> dict[str, Any]:
+    """PUT backups/{id}: what is given, by the names of the action's arguments."""
+    kind = BackupChangeV343 if call.version >= (3, 43) else BackupChange
+    return _given(_envelope(call, "backup", kind))
+
+
+def restore(call: Call) -> NewRestore:
+    """POST backups/{id}/restore."""
+    kind: type[Restore | RestoreV2] = Restore if call.is_v3 else RestoreV2
+    fields = _envelope(call, "restore", kind)
+    return NewRestore(volume_id=_lower(fields.volume_id), name=_stripped(fields.name) or None)
+
+
+def volume(call: Call) -> NewVolume:
+    """POST volumes."""
+    kind = VolumeV2 if not call.is_v3 else VolumeV347 if call.version >= (3, 47) else VolumeV30
+    fields = _envelope(call, "volume", kind, beside=_IN_BODY_ONLY)
+    for name in ("consistencygroup_id", "group_id", "image_ref", "image_id"):
+        if getattr(fields, name):
+            raise _bad(name, "is not supported here")
+    if fields.multiattach is not None and _bool("multiattach", fields.multiattach):
+        raise _bad("multiattach", "is not supported here")
+    return NewVolume(
+        size_gib=None if fields.size is None else _whole_number("size", fields.size),
+        name=_stripped(fields.name if fields.name is not None else fields.display_name),
+        description=_stripped(fields.description if fields.description is not None else fields.display_description),
+        metadata=fields.metadata or {},
+        volume_type=fields.volume_type,
+        availability_zone=fields.availability_zone,
+        snapshot_id=_lower(fields.snapshot_id),
+        source_volid=_lower(fields.source_volid),
+        backup_id=_lower(fields.backup_id) if isinstance(fields, VolumeV347) else None,
+    )
+
+
+def snapshot(call: Call) -> dict[str, Any]:
+    """POST snapshots, as the arguments of the action. ``force`` is checked; our volumes are never in use."""
+    fields = _envelope(call, "snapshot", SnapshotV3 if call.is_v3 else Snapshot)
+    _bool("force", fields.force)
+    return {
+        "volume_id": fields.volume_id.lower(),
+        "name": _stripped(fields.name if fields.name is not None else fields.display_name),
+        "description": _stripped(fields.description if fields.description is not None else fields.display_description),
+        "metadata": fields.metadata or {},
+    }
+
+
+def change(call: Call, name: str) -> dict[str, Any]:
+    """PUT volumes/{id} and snapshots/{id}: what is given, by the names of the action's arguments."""
+    fields = _envelope(call, name, ChangeV3 if call.is_v3 else Change)
+    given = _given(fields)
+    for old, new in (("display_name", "name"), ("display_description", "description")):
+        if old in given:
+            given.setdefault(new, given.pop(old))
+            given.pop(old, None)
+    return given
+
+
+def extend(call: Call) -> int:
+    """POST volumes/{id}/action: the new size; extending is the one action we have."""
+    decoded = body.decode(_raw(call), dict[str, Any])
+    if set(decoded) != {_EXTEND}:
+        raise WireError(400, BAD_REQUEST, f"There is no such action: {', '.join(map(repr, sorted(decoded)))}.")
+    return _whole_number("new_size", _converted(decoded, _EXTEND, Extend).new_size)
+
+
+def _raw(call: Call) -> bytes:
+    return body.read(call.request, bytes_max=call.settings.body_bytes_max)
+
+
+def _envelope(call: Call, name: str, kind: type[S], *, beside: frozenset[str] = frozenset()) -> S:
+    """The fields under the body's key ``name``; on /v3 no other key may stand beside it."""
+    decoded = body.decode(_raw(call), dict[str, Any])
+    if name not in decoded:
+        raise _bad(name, "is a required property")
+    unknown = sorted(set(decoded) - {name} - beside)
+    if call.is_v3 and unknown:
+        raise _bad(unknown[0], "is not expected here")
+    if decoded[name] is None:
+        decoded[name] = {}
+    return _converted(decoded, name, kind)
+
+
+def _converted(decoded: dict[str, Any], name: str, kind: type[S]) -> S:
+    try:
+        return msgspec.convert(decoded[name], kind)
+    except msgspec.ValidationError as error:
+        raise _bad(name, str(error)) from error
+
+
+def _given(fields: Struct) -> dict[str, Any]:
+    found = {name: getattr(fields, name) for name in fields.__struct_fields__}
+    return {
+        name: value.strip() if isinstance(value, str) else value for name, value in found.items() if value is not UNSET
+    }
+
+
+def _bool(name: str, value: bool | str) -> bool:  # noqa: FBT001 - the value itself
+    if isinstance(value, bool):
+        return value
+    if value.strip().lower() in _TRUE:
+        return True
+    if value.strip().lower() in _FALSE:
+        return False
+    raise _bad(name, f"{value!r} is not a boolean")
+
+
+def _whole_number(name: str, value: int | str) -> int:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 10):
+        raise _bad(name, f"{value!r} is not a whole number")
+    if int(value) < 1:
+        raise _bad(name, "must be 1 or more")
+    return int(value)
+
+
+def _stripped(value: str | None) -> str | None:
+    return None if value is None else value.strip()
+
+
+def _lower(value: str | None) -> str | None:
+    return None if value is None else value.lower()
+
+
+def _bad(field: str, rule: str) -> WireError:
+    return WireError(400, BAD_REQUEST, f"Invalid input for field/attribute {field}: {rule}.")

@@ -1,0 +1,72 @@
+"""Query strings: every key at most once, values checked by type."""
+
+import re
+from urllib.parse import parse_qsl
+
+from openvbs.api.wire import BAD_REQUEST, WireError
+
+_KEYS_MAX = 100
+_QINT = re.compile(r"[0-9]{1,10}", re.ASCII)
+_QINT_MAX = 2**31 - 1
+
+
+def parse(query_string: str) -> dict[str, str]:
+    """The query's values by key. 400 for a key given twice, too many keys, broken UTF-8 or a NUL."""
+    if not query_string:
+        return {}
+    try:
+        pairs = parse_qsl(
+            query_string, keep_blank_values=True, errors="strict", max_num_fields=_KEYS_MAX, separator="&"
+        )
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise _bad("The query string", f"cannot be read: {error}") from error
+    values: dict[str, str] = {}
+    for key, value in pairs:
+        if key in values:
+            raise _bad(key, "is given more than once in the query")
+        if "\x00" in value or "\x00" in key:
+            raise _bad(key.replace("\x00", "?"), "holds a NUL character")
+        values[key] = value
+    return values
+
+
+def qbool(values: dict[str, str], key: str, *, default: bool = False) -> bool:
+    """``true`` or ``false`` in any letter case; anything else, also nothing at all, is 400."""
+    text = values.get(key)
+    if text is None:
+        return default
+    if text.lower() not in {"true", "false"}:
+        raise _bad(key, f"must be true or false, not {text!r}")
+    return text.lower() == "true"
+
+
+def qint(values: dict[str, str], key: str, *, default: int) -> int:
+    """A whole number from 0 to 2147483647 in plain digits; anything else is 400."""
+    text = values.get(key)
+    if text is None:
+        return default
+    if not _QINT.fullmatch(text) or int(text) > _QINT_MAX:
+        raise _bad(key, "must be a whole number, 0 or more")
+    return int(text)
+
+
+def qchoice(values: dict[str, str], key: str, choices: tuple[str, ...], *, default: str) -> str:
+    text = values.get(key, default)
+    if text not in choices:
+        raise _bad(key, f"must be one of {', '.join(choices)}, not {text!r}")
+    return text
+
+
+def lowered(values: dict[str, str], key: str) -> str | None:
+    """An id in the form that records have; None when it is not asked for."""
+    value = values.get(key)
+    return None if value is None else value.lower()
+
+
+def limit(values: dict[str, str], items_max: int) -> int:
+    """The page's size: what is asked for, cut to the ceiling."""
+    return min(qint(values, "limit", default=items_max), items_max)
+
+
+def _bad(key: str, rule: str) -> WireError:
+    return WireError(400, BAD_REQUEST, f"{key} {rule}.")

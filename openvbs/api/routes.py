@@ -1,0 +1,99 @@
+"""The one table of all URLs. A path that is not here is 404, a method that is not here 405."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from openvbs.api.microversion import VERSION_MIN, Version
+from openvbs.api.native import backups as native_backups
+from openvbs.api.native import snapshots, volumes
+from openvbs.api.vbs import audit, backups, jobs, shares
+from openvbs.api.wire import Answer, Call, Family
+
+Handler = Callable[[Call], Answer]
+
+VBS = Family.VBS
+NATIVE = Family.NATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path, what it does, and which action of the policy the caller must be allowed."""
+
+    method: str
+    path: str
+    handler: Handler
+    permission: str
+    family: Family
+    since: Version = VERSION_MIN
+    """First microversion that has it; 404 below."""
+    id_may_be_empty: bool = False
+    """The handler itself answers for an empty segment; elsewhere that is 404."""
+
+
+_JOB = "/jobs/{job_id}"
+_P1, _P2 = "/v1/{project_id}", "/v2/{project_id}"
+_SHARING = f"{_P2}/os-vendor-backup-sharing"
+_CLOUD = f"{_P2}/cloudbackups"
+
+_VBS_ROUTES = (
+    Route("GET", _P1 + _JOB, jobs.show, "job:show", VBS),
+    Route("GET", _P2 + _JOB, jobs.show, "job:show", VBS),
+    Route("DELETE", _P2 + _JOB, jobs.cancel, "job:cancel", VBS),
+    Route("GET", f"{_P2}/jobs", jobs.list_page, "job:list", VBS),
+    Route("GET", f"{_P2}/audit-events", audit.list_page, "audit:list", VBS),
+    Route("POST", _CLOUD, backups.create, "backup:create", VBS),
+    Route("GET", f"{_CLOUD}/quota", backups.quota, "quota:show", VBS),
+    # The word quota is no id either.
+    Route("POST", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
+    Route("DELETE", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
+    Route("POST", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
+    Route("DELETE", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
+    Route("POST", f"{_CLOUD}/{{backup_id}}/restore", backups.restore, "backup:restore", VBS, id_may_be_empty=True),
+    Route("POST", _SHARING, shares.share, "share:create", VBS),
+    Route("DELETE", _SHARING, shares.cancel_without_id, "share:cancel", VBS),
+    Route("GET", f"{_SHARING}/detail", shares.list_detail, "share:list", VBS),
+    Route("GET", f"{_SHARING}/count", shares.count, "share:list", VBS),
+    Route("GET", f"{_SHARING}/{{share_id}}", shares.show, "share:show", VBS),
+    Route("DELETE", f"{_SHARING}/{{share_id}}", shares.cancel, "share:cancel", VBS, id_may_be_empty=True),
+)
+
+
+def _native_routes(base: str) -> tuple[Route, ...]:
+    """What /v2 and /v3 have alike."""
+    one_backup = f"{base}/backups/{{backup_id}}"
+    one_volume = f"{base}/volumes/{{volume_id}}"
+    one_snapshot = f"{base}/snapshots/{{snapshot_id}}"
+    return (
+        Route("GET", f"{base}/backups", native_backups.list_summary, "backup:list", NATIVE),
+        Route("POST", f"{base}/backups", native_backups.create, "backup:create", NATIVE),
+        Route("GET", f"{base}/backups/detail", native_backups.list_detail, "backup:list", NATIVE),
+        Route("GET", one_backup, native_backups.show, "backup:show", NATIVE),
+        Route("DELETE", one_backup, native_backups.delete, "backup:delete", NATIVE),
+        Route("POST", f"{one_backup}/restore", native_backups.restore, "backup:restore", NATIVE),
+        Route("GET", f"{base}/volumes", volumes.list_summary, "volume:list", NATIVE),
+        Route("POST", f"{base}/volumes", volumes.create, "volume:create", NATIVE),
+        Route("GET", f"{base}/volumes/detail", volumes.list_detail, "volume:list", NATIVE),
+        Route("GET", one_volume, volumes.show, "volume:show", NATIVE),
+        Route("PUT", one_volume, volumes.update, "volume:update", NATIVE),
+        Route("DELETE", one_volume, volumes.delete, "volume:delete", NATIVE),
+        Route("POST", f"{one_volume}/action", volumes.act, "volume:extend", NATIVE),
+        Route("GET", f"{base}/snapshots", snapshots.list_summary, "snapshot:list", NATIVE),
+        Route("POST", f"{base}/snapshots", snapshots.create, "snapshot:create", NATIVE),
+        Route("GET", f"{base}/snapshots/detail", snapshots.list_detail, "snapshot:list", NATIVE),
+        Route("GET", one_snapshot, snapshots.show, "snapshot:show", NATIVE),
+        Route("PUT", one_snapshot, snapshots.update, "snapshot:update", NATIVE),
+        Route("DELETE", one_snapshot, snapshots.delete, "snapshot:delete", NATIVE),
+    )
+
+
+def _v3_routes(base: str) -> tuple[Route, ...]:
+    update = Route("PUT", f"{base}/backups/{{backup_id}}", native_backups.update, "backup:update", NATIVE, since=(3, 9))
+    return (*_native_routes(base), update)
+
+
+ROUTES = (
+    *_VBS_ROUTES,
+    *_native_routes(_P2),
+    *_v3_routes("/v3/{project_id}"),
+    *_v3_routes("/v3"),
+)

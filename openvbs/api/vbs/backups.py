@@ -1,0 +1,41 @@
+"""cloudbackups: create, delete, restore, quota."""
+
+from openvbs.actions import backups as actions
+from openvbs.actions.restores import restore_backup
+from openvbs.api.ids import uuid_or_none
+from openvbs.api.vbs import bodies
+from openvbs.api.wire import Answer, Call, WireError
+from openvbs.domain.backup import NewRestore
+
+
+def create(call: Call) -> Answer:
+    _, job = actions.create_backup(call.service, call.caller, bodies.create_backup(call))
+    return Answer(200, {"job_id": job.id})
+
+
+def delete(call: Call) -> Answer:
+    """POST and DELETE on one cloudbackup."""
+    backup_id = uuid_or_none(call.params.get("backup_id", "quota"))
+    if backup_id is None:
+        raise WireError(400, "VolumeBackup.0105", "The id in the path must be the UUID of a backup.")
+    job = actions.delete_backup(call.service, call.caller, backup_id)
+    return Answer(200, {"job_id": job.id})
+
+
+def restore(call: Call) -> Answer:
+    volume_id = bodies.restore_target(call)
+    given_id = call.params["backup_id"]
+    backup_id = uuid_or_none(given_id)
+    if backup_id is None:
+        code = "VolumeBackup.0204" if given_id else "VolumeBackup.0203"
+        raise WireError(400, code, "The id in the path must be the UUID of a backup.")
+    _, _, job = restore_backup(call.service, call.caller, backup_id, NewRestore(volume_id=volume_id))
+    return Answer(200, {"job_id": job.id})
+
+
+def quota(call: Call) -> Answer:
+    resources = [
+        {"type": kind, "used": used, "reserved": reserved, "quota": ceiling}
+        for kind, used, reserved, ceiling in actions.quota_usage(call.service, call.caller)
+    ]
+    return Answer(200, {"quotas": {"resources": resources}})

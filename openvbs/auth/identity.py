@@ -1,0 +1,36 @@
+"""What a checked token says, as keystonemiddleware leaves it in a request's environment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from openvbs.errors import Unavailable
+
+Environ = dict[str, Any]
+Authenticate = Callable[[Environ], None]
+"""Replaces whatever identity headers came with the request by those of its token. Raises IdentityUnavailable."""
+
+
+class IdentityUnavailable(Unavailable):
+    """Keystone cannot be asked, so nobody can be let in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a valid token says. ``project_id`` is None for a token without a project."""
+
+    user_id: str
+    project_id: str | None
+    roles: frozenset[str]
+
+
+def read_identity(environ: Environ) -> Identity | None:
+    """The identity that ``Authenticate`` left in the request, or None when there was no valid token."""
+    if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+        return None
+    roles = environ.get("HTTP_X_ROLES") or ""
+    return Identity(
+        user_id=environ.get("HTTP_X_USER_ID") or "",
+        project_id=environ.get("HTTP_X_PROJECT_ID") or None,
+        roles=frozenset(role.strip().lower() for role in roles.split(",") if role.strip()),
+    )

@@ -1,0 +1,133 @@
+"""What a role may do: oslo.policy rules with defaults in code, which the operator's policy.yaml may override."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from openvbs.auth.caller import Caller
+from openvbs.domain.errors import Forbidden
+
+ANYONE = "rule:project_reader"
+WRITER = "rule:project_writer"
+
+_BASE = (
+    policy.RuleDefault("admin_required", "role:admin", "A cloud administrator."),
+    # A project-scoped token always carries a role, so whoever got here may read.
+    policy.RuleDefault("project_reader", "@", "Any role in the project."),
+    policy.RuleDefault("project_writer", "role:member or role:admin", "Who may change what the project owns."),
+)
+
+_V2 = "/v2/{project_id}"
+_V3 = "/v3/{project_id}"
+
+# action: (rule, what it allows, ((method, path), ...))
+ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingProxyType(
+    {
+        "backup:list": (ANYONE, "List backups.", (("GET", f"{_V3}/backups"), ("GET", f"{_V3}/backups/detail"))),
+        "backup:show": (ANYONE, "Show a backup.", (("GET", f"{_V3}/backups/{{id}}"),)),
+        "backup:create": (
+            WRITER,
+            "Create a backup.",
+            (("POST", f"{_V3}/backups"), ("POST", f"{_V2}/cloudbackups")),
+        ),
+        "backup:update": (WRITER, "Rename or describe a backup.", (("PUT", f"{_V3}/backups/{{id}}"),)),
+        "backup:delete": (
+            WRITER,
+            "Delete a backup.",
+            (
+                ("DELETE", f"{_V3}/backups/{{id}}"),
+                ("POST", f"{_V2}/cloudbackups/{{id}}"),
+                ("DELETE", f"{_V2}/cloudbackups/{{id}}"),
+            ),
+        ),
+        "backup:restore": (
+            WRITER,
+            "Restore a backup.",
+            (("POST", f"{_V3}/backups/{{id}}/restore"), ("POST", f"{_V2}/cloudbackups/{{id}}/restore")),
+        ),
+        "share:list": (
+            ANYONE,
+            "List and count shares.",
+            (
+                ("GET", f"{_V2}/os-vendor-backup-sharing/detail"),
+                ("GET", f"{_V2}/os-vendor-backup-sharing/count"),
+            ),
+        ),
+        "share:show": (ANYONE, "Show a share.", (("GET", f"{_V2}/os-vendor-backup-sharing/{{id}}"),)),
+        "share:create": (WRITER, "Share a backup.", (("POST", f"{_V2}/os-vendor-backup-sharing"),)),
+        "share:cancel": (
+            WRITER,
+            "Cancel a share, or give one up.",
+            (("DELETE", f"{_V2}/os-vendor-backup-sharing/{{id}}"),),
+        ),
+        "job:list": (ANYONE, "List jobs.", (("GET", f"{_V2}/jobs"),)),
+        "job:show": (
+            ANYONE,
+            "Show a job.",
+            (("GET", "/v1/{project_id}/jobs/{id}"), ("GET", f"{_V2}/jobs/{{id}}")),
+        ),
+        "job:cancel": (WRITER, "Cancel a running backup or restore.", (("DELETE", f"{_V2}/jobs/{{id}}"),)),
+        "audit:list": (ANYONE, "Read the project's audit events.", (("GET", f"{_V2}/audit-events"),)),
+        "quota:show": (ANYONE, "Show the project's quota.", (("GET", f"{_V2}/cloudbackups/quota"),)),
+        "volume:list": (ANYONE, "List volumes.", (("GET", f"{_V3}/volumes"), ("GET", f"{_V3}/volumes/detail"))),
+        "volume:show": (ANYONE, "Show a volume.", (("GET", f"{_V3}/volumes/{{id}}"),)),
+        "volume:create": (WRITER, "Create a volume.", (("POST", f"{_V3}/volumes"),)),
+        "volume:update": (WRITER, "Rename or describe a volume.", (("PUT", f"{_V3}/volumes/{{id}}"),)),
+        "volume:delete": (WRITER, "Delete a volume.", (("DELETE", f"{_V3}/volumes/{{id}}"),)),
+        "volume:extend": (WRITER, "Extend a volume.", (("POST", f"{_V3}/volumes/{{id}}/action"),)),
+        "snapshot:list": (
+            ANYONE,
+            "List snapshots.",
+            (("GET", f"{_V3}/snapshots"), ("GET", f"{_V3}/snapshots/detail")),
+        ),
+        "snapshot:show": (ANYONE, "Show a snapshot.", (("GET", f"{_V3}/snapshots/{{id}}"),)),
+        "snapshot:create": (WRITER, "Create a snapshot.", (("POST", f"{_V3}/snapshots"),)),
+        "snapshot:update": (WRITER, "Rename or describe a snapshot.", (("PUT", f"{_V3}/snapshots/{{id}}"),)),
+        "snapshot:delete": (WRITER, "Delete a snapshot.", (("DELETE", f"{_V3}/snapshots/{{id}}"),)),
+    }
+)
+
+
+def defaults() -> list[policy.RuleDefault]:
+    """Every rule with its default, as oslo.policy's sample generator and the enforcer take them."""
+    return [
+        *_BASE,
+        *(
+            policy.DocumentedRuleDefault(name, rule, text, [{"method": m, "path": p} for m, p in operations])
+            for name, (rule, text, operations) in ACTIONS.items()
+        ),
+    ]
+
+
+class Permissions:
+    """Answers whether a caller's roles allow an action. The policy file is read again when it changes."""
+
+    def __init__(self, policy_file: Path | None = None) -> None:
+        """Raises what oslo.policy raises when the file is missing or malformed."""
+        conf = cfg.ConfigOpts()
+        conf([], project="openvbs", default_config_files=[], default_config_dirs=[])
+        # Without a file nothing may be picked up from the folders that oslo.config would search.
+        self._enforcer = policy.Enforcer(conf, policy_file=str(policy_file) if policy_file else None)
+        conf.set_override("policy_dirs", [], group="oslo_policy")
+        if policy_file is None:
+            self._enforcer.use_conf = True
+            self._enforcer.policy_file = "/dev/null"
+        elif not policy_file.is_file():
+            raise cfg.ConfigFilesNotFoundError([str(policy_file)])
+        self._enforcer.register_defaults(defaults())
+        self._enforcer.load_rules()
+
+    def require(self, caller: Caller, action: str) -> None:
+        """Nothing if the caller may do it, else Forbidden. An unknown action is our own bug."""
+        assert action in ACTIONS, action
+        creds = {
+            "roles": sorted(caller.roles),
+            "user_id": caller.user_id,
+            "project_id": caller.project_id,
+            "is_admin": caller.is_admin,
+        }
+        if not self._enforcer.enforce(action, {"project_id": caller.project_id}, creds):
+            raise Forbidden(f"None of your roles in this project allows {action}.")

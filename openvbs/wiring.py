@@ -1,0 +1,33 @@
+"""Config -> concrete objects: the only place that names concrete classes."""
+
+from openvbs.actions.service import Service
+from openvbs.api.app import create_app
+from openvbs.api.middleware import Wsgi
+from openvbs.api.wire import Settings
+from openvbs.auth.keystone import KeystoneTokens
+from openvbs.auth.permissions import Permissions
+from openvbs.config import Config
+from openvbs.db.session import Database
+from openvbs.identity.authtoken import authtoken_conf
+from openvbs.jobs.queue import JobQueue
+
+
+def build_service(config: Config) -> Service:
+    """What actions work with. The database must have been migrated and the queue prepared."""
+    database = Database(config.database_url)
+    return Service(
+        database=database,
+        queue=JobQueue(database),
+        permissions=Permissions(config.policy_file),
+        limits=config.limits,
+    )
+
+
+def build_app(config: Config) -> Wsgi:
+    """The API of one process, with its own database connections and its own cache of tokens."""
+    settings = Settings(
+        public_url=config.public_url,
+        body_bytes_max=config.limits.body_bytes_max,
+        page_items_max=config.limits.page_items_max,
+    )
+    return create_app(build_service(config), settings, KeystoneTokens(authtoken_conf(config)))
