@@ -54,7 +54,7 @@ def api(**settings: Any) -> None:
     wsgi = import_module("openvbs.service.wsgi")
 
     def load() -> Any:
-        return import_module("openvbs.api.app").create_app(config)
+        return import_module("openvbs.wiring").build_app(config)
 
     wsgi.serve(config, process="api", address=config.listen, threads=_API_THREADS, load=load)
 
