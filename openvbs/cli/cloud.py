@@ -44,7 +44,7 @@ class Cloud:
         """An openstacksdk connection. Raises CloudUnreachable."""
         try:
             return openstack.connect(cloud=self.name)
-        except SDKException as error:
+        except (ClientException, SDKException) as error:
             raise CloudUnreachable(f"{error} (choose a cloud with --os-cloud or OS_CLOUD)") from error
 
     @functools.cached_property

@@ -90,7 +90,7 @@ def watch(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
     Ctrl-C ends only the watching, the job goes on.
     """
     try:
-        row = follow_with_bar(cloud, job_id)
+        row = follow_with_bar(cloud, job_id, seconds_between_looks=_SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt as interrupt:
         click.echo(
             f"\nThe job goes on. Look again with: openvbs job watch {job_id}\n"
@@ -132,11 +132,12 @@ def follow(cloud: Cloud, job_id: str, see: Callable[[Any], None], *, seconds_bet
         time.sleep(seconds_between_looks)
 
 
-def follow_with_bar(cloud: Cloud, job_id: str) -> Any:
-    """Follow a job with a progress bar on standard error, where that is a terminal."""
+def follow_with_bar(cloud: Cloud, job_id: str, *, seconds_between_looks: float) -> Any:
+    """Follow a job with a progress bar on standard error, where that is a terminal; the bar goes when the job ends."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    with bar as progress:
         task = progress.add_task("", total=None)
 
         def see(row: Any) -> None:
@@ -148,7 +149,7 @@ def follow_with_bar(cloud: Cloud, job_id: str) -> Any:
                 total=amount["bytes_total"] or None,
             )
 
-        return follow(cloud, job_id, see, seconds_between_looks=_SECONDS_BETWEEN_LOOKS)
+        return follow(cloud, job_id, see, seconds_between_looks=seconds_between_looks)
 
 
 def _percent(row: Any) -> str:

@@ -12,6 +12,7 @@ COMMANDS = {
     "api": ("openvbs.cli.serve:api", "Run one API process."),
     "worker": ("openvbs.cli.serve:worker", "Run one worker process."),
     "identity": ("openvbs.cli.serve:identity", "Run only the embedded Keystone."),
+    "migrate": ("openvbs.cli.serve:migrate", "Bring the database to the schema of this release."),
     "share": ("openvbs.cli.share:share", "Share backups with other projects, see shares, cancel them."),
     "job": ("openvbs.cli.job:job", "Follow backups and restores while they run, cancel them."),
     "key": ("openvbs.cli.key:key", "Keep the root key safe."),
