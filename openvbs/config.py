@@ -101,6 +101,11 @@ class Config:
         return self.data_dir / "keystone"
 
     @property
+    def passwords_file(self) -> Path:
+        """The passwords of the accounts that we make in the embedded Keystone."""
+        return self.data_dir / "passwords.json"
+
+    @property
     def clouds_file(self) -> Path:
         return self.data_dir / "clouds.yaml"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 
 _NOTHING: MappingProxyType[str, str] = MappingProxyType({})
 _bound: ContextVar[MappingProxyType[str, str]] = ContextVar("openvbs_log_context", default=_NOTHING)
@@ -34,6 +34,7 @@ def bound() -> MappingProxyType[str, str]:
 def configure_process(process: str, level: str) -> None:
     """Send all logging of this process to stderr: as text when that is a terminal, else as JSON lines."""
     configure(level, as_json=not sys.stderr.isatty(), process=process)
+    sys.excepthook = _log_uncaught
 
 
 def configure(level: str, *, as_json: bool, process: str) -> None:
@@ -52,6 +53,10 @@ def configure(level: str, *, as_json: bool, process: str) -> None:
     logging.getLogger("openvbs").setLevel(wanted)
     # It reports each optional driver that is not installed as an error.
     logging.getLogger("stevedore").setLevel(logging.CRITICAL)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging.getLogger("openvbs").critical("this process ends by an error", exc_info=(kind, error, trace))
 
 
 class JsonLines(logging.Formatter):

@@ -1,9 +1,12 @@
 """What a service needs on disk before its first process starts."""
 
+import os
+
 import click
 
 from openvbs.config import Config, ConfigError
 from openvbs.engine.keys import create_root_key, load_root_key
+from openvbs.identity.accounts import ensure_passwords, wanted
 from openvbs.stores.urls import open_store
 
 _FIRST_START = """\
@@ -30,8 +33,14 @@ def ensure_root_key(config: Config) -> None:
     click.echo(_FIRST_START.format(file=file, data_dir=config.data_dir))
 
 
+def ensure_accounts(config: Config) -> None:
+    """The passwords that the API and Keystone share are there before either of them asks."""
+    if config.identity_embedded:
+        ensure_passwords(config.passwords_file, wanted(demo=config.with_demo_projects))
+
+
 def _store_in_use(config: Config) -> bool:
-    store = open_store(config.store_url)
+    store = open_store(config.store_url, environment=os.environ)
     try:
         return next(iter(store.list("")), None) is not None
     finally:

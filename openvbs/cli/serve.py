@@ -1,17 +1,17 @@
 """``openvbs serve`` and the processes that it is made of."""
 
 import os
+import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from openvbs import logs
-from openvbs.cli.first_start import ensure_root_key
-from openvbs.cli.settings import DEMO, SERVERS, as_flags, read, taking
+from openvbs.cli.settings import DEMO, SERVERS, read, server_flags, taking
 from openvbs.config import Config, ConfigError
-from openvbs.db.migrate import upgrade
 from openvbs.service import lifeline
 from openvbs.service.child import Child, answers
 from openvbs.service.folder import DataFolder
@@ -19,6 +19,7 @@ from openvbs.service.ports import check_port
 from openvbs.service.supervisor import Supervisor
 
 _API_THREADS = 16
+_COMMAND = (sys.executable, "-m", "openvbs.cli.main")
 _CHILD = (
     click.option("--parent-pid", type=int, hidden=True, help="Die when this process does."),
     click.option("--ready-fd", type=int, hidden=True, help="Write a byte here when ready."),
@@ -38,11 +39,30 @@ def serve(**settings: Any) -> None:
         check_port("listen", config.listen)
         if config.identity_embedded:
             check_port("identity_listen", config.identity_listen)
-        ensure_root_key(config)
-        upgrade(config.database_url)
+        first_start = import_module("openvbs.cli.first_start")
+        first_start.ensure_root_key(config)
+        first_start.ensure_accounts(config)
+        import_module("openvbs.metrics").prepare(_metrics_folder(config))
+        # In a process of its own, so that the supervisor stays small: it only watches from here on.
+        migrating = [*_COMMAND, "migrate", *server_flags(settings), "--parent-pid", str(os.getpid())]
+        if subprocess.run(migrating, check=False, stdin=subprocess.DEVNULL).returncode != 0:
+            sys.exit(1)
         supervisor = Supervisor(config, _children(config, settings, folder.children_lock), lambda: _ready(config))
         clean = supervisor.run()
     sys.exit(0 if clean else 1)
+
+
+@click.command()
+@taking(*SERVERS, DEMO, *_CHILD)
+def migrate(**settings: Any) -> None:
+    """Bring the database to the schema of this release; "serve" does so by itself.
+
+    Before the first "openvbs api" or "worker", and after installing a new release, while none of them runs. Repeating
+    it changes nothing.
+    """
+    config = _start("migrate", settings)
+    import_module("openvbs.db.migrate").upgrade(config.database_url)
+    import_module("openvbs.jobs.queue").prepare_queue(config.database_url)
 
 
 @click.command()
@@ -73,7 +93,7 @@ def worker(**settings: Any) -> None:
         else:
             os.write(ready_fd, b"r")
 
-    import_module("openvbs.jobs.worker").run(config, on_ready=on_ready, stop_event=stopping)
+    import_module("openvbs.wiring").build_worker(config).run(on_ready=on_ready, stop_event=stopping)
 
 
 @click.command()
@@ -100,24 +120,30 @@ def _start(process: str, settings: dict[str, Any]) -> Config:
         lifeline.die_with_parent(parent_pid)
     os.umask(0o077)
     config = read(settings)
+    if process in {"api", "worker"}:
+        _metrics_folder(config).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Before anything imports the library, which looks at it only once.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(config))
     logs.configure_process(process, config.log_level)
     return config
 
 
+def _metrics_folder(config: Config) -> Path:
+    return config.data_dir / "run" / "metrics"
+
+
 def _children(config: Config, settings: dict[str, Any], lock: int) -> list[Child]:
     """In the order in which they are stopped. They read the same settings from the same places as we did."""
-    flags = as_flags(settings)
-
-    def command(name: str) -> list[str]:
-        return [sys.executable, "-m", "openvbs.cli.main", name, *flags]
+    flags = server_flags(settings)
 
     tls = config.tls is not None
     children = [
-        Child("api", command("api"), answers(config.listen, "/healthcheck", tls=tls), lock),
-        Child("worker", command("worker"), None, lock),
+        Child("api", [*_COMMAND, "api", *flags], answers(config.listen, "/healthcheck", tls=tls), lock),
+        Child("worker", [*_COMMAND, "worker", *flags], None, lock),
     ]
     if config.identity_embedded:
-        children.append(Child("keystone", command("identity"), answers(config.identity_listen, "/v3", tls=tls), lock))
+        keystone = answers(config.identity_listen, "/v3", tls=tls)
+        children.append(Child("keystone", [*_COMMAND, "identity", *flags], keystone, lock))
     return children
 
 

@@ -52,8 +52,8 @@ def read(settings: dict[str, Any]) -> Config:
     return read_config(settings["config_files"], overrides, with_demo_projects=demo)
 
 
-def as_flags(settings: dict[str, Any]) -> list[str]:
-    """The same options again, for a child process."""
+def server_flags(settings: dict[str, Any]) -> list[str]:
+    """The options of SERVERS and DEMO again, for a child process."""
     flags = [f"--config-file={file}" for file in settings["config_files"]]
     flags += [f"--{name.replace('_', '-')}={settings[name]}" for name in OVERRIDES if settings[name] is not None]
     return [*flags, *(["--with-demo-projects"] if settings["with_demo_projects"] else [])]

@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openvbs.files import write_private
@@ -38,24 +39,42 @@ def wanted(*, demo: bool) -> list[Account]:
     return [ADMIN, SERVICE, *(DEMO if demo else ())]
 
 
-def passwords_file(identity_dir: Path) -> Path:
-    return identity_dir / "passwords.json"
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """User name -> password, of the accounts that we make; kept in a file of mode 0600 that is the truth about them.
+
+    ``pending`` are those that Keystone may not know yet. After a crash the next start sets them again.
+    Whoever wants another password for an account takes it out of the file and starts the service.
+    """
+
+    of: Mapping[str, str] = field(repr=False)
+    pending: frozenset[str]
 
 
-def load_passwords(identity_dir: Path) -> dict[str, str]:
-    """User name -> password, of the accounts that were made so far."""
-    file = passwords_file(identity_dir)
+def load_passwords(file: Path) -> Passwords:
+    """What the file says; nothing if there is none."""
     if not file.exists():
-        return {}
-    loaded: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-    return loaded
+        return Passwords({}, frozenset())
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return Passwords(content["passwords"], frozenset(content["pending"]))
 
 
-def ensure_passwords(identity_dir: Path, accounts: list[Account]) -> dict[str, str]:
+def ensure_passwords(file: Path, accounts: Sequence[Account]) -> Passwords:
     """Passwords for all of these, new ones made where missing; durable before Keystone hears of them."""
-    known = load_passwords(identity_dir)
-    missing = [a.user for a in accounts if a.user not in known]
-    if missing:
-        known |= {user: secrets.token_urlsafe(32) for user in missing}
-        write_private(passwords_file(identity_dir), json.dumps(known, indent=1, sort_keys=True) + "\n")
+    known = load_passwords(file)
+    new = {a.user: secrets.token_urlsafe(32) for a in accounts if a.user not in known.of}
+    if new:
+        known = Passwords({**known.of, **new}, known.pending | frozenset(new))
+        _save(file, known)
     return known
+
+
+def passwords_are_set(file: Path, passwords: Passwords) -> None:
+    """Keystone knows all of these now."""
+    if passwords.pending:
+        _save(file, Passwords(passwords.of, frozenset()))
+
+
+def _save(file: Path, passwords: Passwords) -> None:
+    content = {"passwords": dict(passwords.of), "pending": sorted(passwords.pending)}
+    write_private(file, json.dumps(content, indent=1, sort_keys=True) + "\n")

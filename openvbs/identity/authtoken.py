@@ -1,6 +1,6 @@
 """The settings that keystonemiddleware needs, for our own Keystone or for the operator's."""
 
-from openvbs.config import REGION, Config
+from openvbs.config import REGION, Config, ConfigError
 from openvbs.identity.accounts import DOMAIN, SERVICE, load_passwords
 from openvbs.identity.trust import trusted_ca
 
@@ -23,11 +23,15 @@ def authtoken_conf(config: Config) -> dict[str, str]:
 def _embedded(config: Config) -> dict[str, str]:
     url = f"{config.identity_public_url}/v3"
     ca = trusted_ca(config)
+    password = load_passwords(config.passwords_file).of.get(SERVICE.user)
+    if password is None:
+        rule = f"is not configured, and no Keystone was ever started in {config.data_dir}; run serve or identity first"
+        raise ConfigError("[keystone_authtoken]", rule)
     return {
         "auth_url": url,
         "www_authenticate_uri": url,
         "username": SERVICE.user,
-        "password": load_passwords(config.identity_dir)[SERVICE.user],
+        "password": password,
         "project_name": SERVICE.project,
         "user_domain_id": DOMAIN,
         "project_domain_id": DOMAIN,

@@ -10,6 +10,7 @@ import shutil
 import sys
 import uuid
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from openvbs import logs
 from openvbs.config import Config
 from openvbs.files import sync_folder
-from openvbs.identity.accounts import ADMIN, DOMAIN, Account, ensure_passwords, wanted
+from openvbs.identity.accounts import ADMIN, DOMAIN, Account, Passwords, ensure_passwords, passwords_are_set, wanted
 from openvbs.identity.catalog import INTERFACES, REGION, Entry, entries
 from openvbs.identity.settings import write_settings
 
@@ -42,23 +43,25 @@ def prepare(config: Config) -> None:
     The first time everything is made in a folder beside it, and only the finished one gets its name.
     """
     folder = config.identity_dir
-    if folder.exists():
-        _bring_up_to_date(config, folder)
-        return
-    unfinished = folder.with_name(folder.name + ".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
-    _bring_up_to_date(config, unfinished)
-    _sync_tree(unfinished)
-    unfinished.rename(folder)
-    sync_folder(folder.parent)
-    write_settings(config, folder)
-
-
-def _bring_up_to_date(config: Config, folder: Path) -> None:
-    first_time = not (folder / "keystone.db").exists()
     accounts = wanted(demo=config.with_demo_projects)
-    passwords = ensure_passwords(folder, accounts)
+    passwords = ensure_passwords(config.passwords_file, accounts)
+    if folder.exists():
+        _bring_up_to_date(config, folder, accounts, passwords)
+    else:
+        unfinished = folder.with_name(folder.name + ".new")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(mode=0o700)
+        _bring_up_to_date(config, unfinished, accounts, passwords)
+        _sync_tree(unfinished)
+        unfinished.rename(folder)
+        sync_folder(folder.parent)
+        write_settings(config, folder)
+    passwords_are_set(config.passwords_file, passwords)
+
+
+def _bring_up_to_date(config: Config, folder: Path, accounts: Sequence[Account], passwords: Passwords) -> None:
+    first_time = not (folder / "keystone.db").exists()
     conf = import_module("keystone.conf").CONF
     import_module("keystone.server").configure(config_files=[str(write_settings(config, folder))])
     logs.configure_process("keystone", config.log_level)  # Keystone has just set up its own
@@ -70,9 +73,9 @@ def _bring_up_to_date(config: Config, folder: Path) -> None:
     keystone = _Keystone()
     if first_time:
         # Not later: it would set the admin's password back to ours after the operator changed it.
-        _bootstrap(bootstrapper, passwords[ADMIN.user], f"{config.identity_public_url}/v3")
+        _bootstrap(bootstrapper, passwords.of[ADMIN.user], f"{config.identity_public_url}/v3")
     for account in accounts:
-        keystone.ensure_account(account, passwords[account.user])
+        keystone.ensure_account(account, passwords.of[account.user], reset=account.user in passwords.pending)
     for entry in entries(config):
         keystone.ensure_endpoints(entry)
 
@@ -116,9 +119,10 @@ class _Keystone:
         self._missing: Any = import_module("keystone.exception").NotFound
         self._hints: Any = import_module("keystone.common.driver_hints").Hints
 
-    def ensure_account(self, account: Account, password: str) -> None:
+    def ensure_account(self, account: Account, password: str, *, reset: bool) -> None:
+        """User, project and roles exist. An existing user keeps its password unless it is to be reset."""
         project_id = self._project(account.project)
-        user_id = self._user(account.user, password)
+        user_id = self._user(account.user, password, reset=reset)
         for role in account.roles:
             self._grant(user_id, self._role(role), project_id=project_id)
         domain_role = "admin" if account is ADMIN else _DOMAIN_ROLE
@@ -159,12 +163,16 @@ class _Keystone:
             self._providers.resource_api.create_project(made["id"], made)
             return str(made["id"])
 
-    def _user(self, name: str, password: str) -> str:
+    def _user(self, name: str, password: str, *, reset: bool) -> str:
+        users = self._providers.identity_api
         try:
-            return str(self._providers.identity_api.get_user_by_name(name, DOMAIN)["id"])
+            user_id = str(users.get_user_by_name(name, DOMAIN)["id"])
         except self._missing:
             wanted_user = {"name": name, "domain_id": DOMAIN, "enabled": True, "password": password}
-            return str(self._providers.identity_api.create_user(wanted_user)["id"])
+            return str(users.create_user(wanted_user)["id"])
+        if reset:
+            users.update_user(user_id, {"password": password})
+        return user_id
 
     def _role(self, name: str) -> str:
         for role in self._providers.role_api.list_roles(self._hints()):

@@ -17,7 +17,7 @@ _HEADER = """\
 
 def clouds(config: Config) -> dict[str, Any]:
     """The clouds of the accounts that have one, with their passwords."""
-    passwords = load_passwords(config.identity_dir)
+    passwords = load_passwords(config.passwords_file).of
     ca = trusted_ca(config)
     return {
         account.cloud: {
