@@ -8,8 +8,14 @@ from openvbs.auth.keystone import KeystoneTokens
 from openvbs.auth.permissions import Permissions
 from openvbs.config import Config
 from openvbs.db.session import Database
+from openvbs.engine.keys import load_root_key
 from openvbs.identity.authtoken import authtoken_conf
+from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue
+from openvbs.jobs.repositories import Repositories
+from openvbs.jobs.worker import Worker
+from openvbs.stores.urls import open_store
+from openvbs.volumes.files import VolumeFiles
 
 
 def build_service(config: Config) -> Service:
@@ -31,3 +37,20 @@ def build_app(config: Config) -> Wsgi:
         page_items_max=config.limits.page_items_max,
     )
     return create_app(build_service(config), settings, KeystoneTokens(authtoken_conf(config)))
+
+
+def build_worker(config: Config) -> Worker:
+    """The jobs' side of one process. The database must have been migrated and the queue prepared."""
+    database = Database(config.database_url)
+    repositories = Repositories(
+        open_store(config.store_url),
+        lambda: load_root_key(config.root_key_file),
+        cache=config.data_dir / "cache" / "index",
+    )
+    parts = Parts(
+        database=database,
+        queue=JobQueue(database),
+        files=VolumeFiles(config.data_dir),
+        repositories=repositories,
+    )
+    return Worker(parts, directory=config.data_dir / "workers", jobs_at_once=config.jobs_at_once)

@@ -243,3 +243,24 @@ def usage(connection: sa.Connection, project_id: str) -> dict[str, tuple[int, in
     )
     found = {state: (int(count), int(gib)) for state, count, gib in rows}
     return {"settled": found.get("settled", (0, 0)), "creating": found.get("creating", (0, 0))}
+
+
+def repository_of(connection: sa.Connection, backup_id: str) -> str | None:
+    """The repository that holds the backup, also of a deleted one; None for an id that never was."""
+    return connection.scalar(sa.select(backups.c.repository_id).where(backups.c.id == backup_id))
+
+
+def awaits_purge(connection: sa.Connection, backup_id: str) -> bool:
+    """Has the record gone while the data stayed, for a restore that was still reading it?"""
+    return bool(
+        connection.scalar(
+            sa.select(sa.literal(1)).where(
+                backups.c.id == backup_id, backups.c.deleted_at.is_not(None), backups.c.purged_at.is_(None)
+            )
+        )
+    )
+
+
+def repositories(connection: sa.Connection) -> list[str]:
+    """Every repository that a backup was ever begun in."""
+    return list(connection.scalars(sa.select(backups.c.repository_id).distinct()))

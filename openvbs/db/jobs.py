@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from openvbs.db.rows import from_value, page, to_value
 from openvbs.db.session import lock
 from openvbs.db.tables import jobs
-from openvbs.domain.job import Job, JobQuery, JobStatus
+from openvbs.domain.job import Job, JobKind, JobQuery, JobStatus
 from openvbs.domain.page import Page
 
 _OPEN = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
@@ -93,3 +93,20 @@ def open_of_backups(connection: sa.Connection, backup_ids: Sequence[str]) -> lis
     """Open jobs on any of the backups."""
     rows = connection.execute(sa.select(jobs).where(jobs.c.backup_id.in_(backup_ids), _OPEN))
     return [to_value(Job, row) for row in rows]
+
+
+def open_collection(connection: sa.Connection, project_id: str) -> Job | None:
+    """The collection of the project's repository that waits or runs, locked until the commit."""
+    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == JobKind.COLLECT, _OPEN)
+    row = connection.execute(lock(connection, query)).first()
+    return None if row is None else to_value(Job, row)
+
+
+def last_collected(connection: sa.Connection) -> dict[str, datetime]:
+    """When each project's last collection was asked for."""
+    rows = connection.execute(
+        sa.select(jobs.c.project_id, sa.func.max(jobs.c.created_at))
+        .where(jobs.c.kind == JobKind.COLLECT)
+        .group_by(jobs.c.project_id)
+    )
+    return {project_id: created_at for project_id, created_at in rows}

@@ -13,21 +13,25 @@ WORKFLOW = "run_job"
 SCHEMA = "dbos"
 
 BYTES_QUEUE = "openvbs-bytes"
+COPY_QUEUE = "openvbs-copies"
 QUICK_QUEUE = "openvbs-quick"
-_MOVES_BYTES = frozenset(
-    {
-        JobKind.CREATE_BACKUP,
-        JobKind.RESTORE_BACKUP,
-        JobKind.IMPORT_VOLUME,
-        JobKind.EXPORT_VOLUME,
-        JobKind.COLLECT,
-    }
-)
+SPACE_QUEUE = "openvbs-space"
+_QUEUES: dict[str, str] = {
+    JobKind.CREATE_BACKUP: BYTES_QUEUE,
+    JobKind.RESTORE_BACKUP: BYTES_QUEUE,
+    JobKind.IMPORT_VOLUME: BYTES_QUEUE,
+    JobKind.EXPORT_VOLUME: BYTES_QUEUE,
+    JobKind.CREATE_SNAPSHOT: COPY_QUEUE,
+    JobKind.COLLECT: SPACE_QUEUE,
+}
+_COPIES_FROM = ("snapshot_id", "source_volid")
 
 
-def queue_of(kind: str) -> str:
-    """Long jobs wait behind long jobs, so that a volume is made while backups fill every slot of theirs."""
-    return BYTES_QUEUE if kind in _MOVES_BYTES else QUICK_QUEUE
+def queue_of(job: Job) -> str:
+    """Long jobs wait behind long jobs only: a volume is made at once while backups fill every slot of theirs."""
+    if job.kind == JobKind.CREATE_VOLUME and any(job.arguments.get(name) for name in _COPIES_FROM):
+        return COPY_QUEUE
+    return _QUEUES.get(job.kind, QUICK_QUEUE)
 
 
 def prepare_queue(database_url: str) -> None:
@@ -53,7 +57,7 @@ class JobQueue:
         """
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
-            "queue_name": queue_of(job.kind),
+            "queue_name": queue_of(job),
             "workflow_id": job.id,
             "app_version": APPLICATION_VERSION,
         }

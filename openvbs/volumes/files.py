@@ -45,9 +45,9 @@ class VolumeFiles:
         """The volume's bytes become those of source, then zeros up to size_bytes; at once, or not at all."""
         copy_file(source, self.volume(volume_id), size_bytes=size_bytes, watch=watch)
 
-    def copy_to_snapshot(self, volume_id: str, snapshot_id: str, watch: Watch) -> None:
-        """The snapshot is a copy of the volume as it is now."""
-        copy_file(self.volume(volume_id), self.snapshot(snapshot_id), watch=watch)
+    def copy_to_snapshot(self, source: Path, snapshot_id: str, watch: Watch) -> None:
+        """The snapshot is a copy of a volume's file or device as it is now."""
+        copy_file(source, self.snapshot(snapshot_id), watch=watch)
 
     def extend_volume(self, volume_id: str, size_bytes: int) -> None:
         """Add zeros at the end. Never makes a volume smaller."""

@@ -129,7 +129,7 @@ def test_extending_adds_zeros_and_never_shrinks(files):
 
 def test_deleting_twice_is_no_error(files):
     files.create_volume("v1", MIB)
-    files.copy_to_snapshot("v1", "s1", Watch())
+    files.copy_to_snapshot(files.volume("v1"), "s1", Watch())
     for _ in range(2):
         files.delete_volume("v1")
         files.delete_snapshot("s1")

@@ -1,0 +1,115 @@
+"""What a worker does beside running jobs: say that it lives, take over from the dead, and see that every job ends."""
+
+import logging
+import os
+import socket
+from datetime import datetime, timedelta
+
+from openvbs.db import backups, jobs, workers
+from openvbs.domain.job import ENDED as ENDED_JOBS
+from openvbs.domain.job import Job
+from openvbs.jobs.collecting import request_collection
+from openvbs.jobs.failures import JobFailed, failure_of
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.runner import end_as_failed
+from openvbs.jobs.runners import RUNNERS
+from openvbs.jobs.workflows import ENDED, Workflows
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+DEAD_AFTER_SECONDS = 60.0
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+class Care:
+    """Its methods may be called by every worker at once; each does nothing that another has done already."""
+
+    def __init__(self, parts: Parts, workflows: Workflows, worker_id: str) -> None:
+        self._parts = parts
+        self._workflows = workflows
+        self._worker_id = worker_id
+        self._started_at = parts.clock()
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+        with self._parts.database.write() as connection:
+            workers.beat(
+                connection,
+                self._worker_id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=self._started_at,
+                now=self._parts.clock(),
+            )
+
+    def leave(self) -> None:
+        """Say that this worker has ended, so that others need not wait to take over what it parked."""
+        with self._parts.database.write() as connection:
+            workers.remove(connection, self._worker_id)
+
+    def take_over(self) -> None:
+        """Let what ran on workers that are silent or gone run again, here or elsewhere."""
+        now = self._parts.clock()
+        with self._parts.database.read() as connection:
+            beats = dict(workers.list_all(connection))
+        alive = {worker_id for worker_id, at in beats.items() if not _is_older(at, now, DEAD_AFTER_SECONDS)}
+        dead = self._workflows.executors() - alive - {self._worker_id}
+        if dead:
+            log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), DEAD_AFTER_SECONDS)
+            self._workflows.take_over(dead)
+        forgotten = [worker_id for worker_id, at in beats.items() if now - at > FORGOTTEN_AFTER]
+        if forgotten:
+            with self._parts.database.write() as connection:
+                for worker_id in forgotten:
+                    workers.remove(connection, worker_id)
+
+    def reconcile(self) -> None:
+        """See that a workflow works at the end of every open job.
+
+        A job without a workflow is queued again: the queue's tables were lost or set back. One whose workflow ended
+        without ending the job has failed.
+        """
+        with self._parts.database.read() as connection:
+            open_jobs = jobs.list_open(connection)
+        statuses = self._workflows.statuses(job.id for job in open_jobs)
+        for job in open_jobs:
+            status = statuses.get(job.id)
+            if status is None:
+                self._queue_again(job)
+            elif status in ENDED:
+                # If the job ended just now, after it was listed, this finds it so and does nothing.
+                failure = failure_of(job.kind, JobFailed("The job's worker ended without a result."))
+                if end_as_failed(self._parts, RUNNERS[job.kind], job, failure, attempt=None):
+                    log.error("job %s was open though its workflow had ended with %s", job.id, status)
+
+    def _queue_again(self, job: Job) -> None:
+        with self._parts.database.write() as connection:
+            found = jobs.find(connection, job.id, project_id=None, for_update=True)
+            if found is not None and found.status not in ENDED_JOBS:
+                log.warning("job %s had no workflow; it is queued again", job.id)
+                self._parts.queue.enqueue(connection, job)
+
+    def sweep(self) -> None:
+        """Remove the clones of jobs that have ended; a crash between the two left them."""
+        with self._parts.database.read() as connection:
+            open_ids = {job.id for job in jobs.list_open(connection)}
+        for job_id in self._parts.files.frozen_jobs():
+            if job_id not in open_ids:
+                self._parts.files.thaw(job_id)
+
+    def collect_daily(self) -> None:
+        """Ask for a collection of every repository that had none for a day."""
+        now = self._parts.clock()
+        with self._parts.database.read() as connection:
+            repositories = backups.repositories(connection)
+            collected = jobs.last_collected(connection)
+        for repository_id in repositories:
+            last = collected.get(repository_id)
+            if last is None or _is_older(last, now, self._parts.collect_every_seconds):
+                with self._parts.database.write() as connection:
+                    request_collection(connection, self._parts, repository_id)
+
+
+def _is_older(at: datetime, now: datetime, seconds: float) -> bool:
+    return now - at > timedelta(seconds=seconds)

@@ -1,0 +1,65 @@
+"""Asking for space to be collected: gathered for a while, at most one collection of a project at a time."""
+
+import logging
+
+import sqlalchemy as sa
+
+from openvbs.db import jobs
+from openvbs.domain.job import Job, JobKind, JobStatus
+from openvbs.jobs.parts import Parts
+
+log = logging.getLogger(__name__)
+
+WORKER_USER = "openvbs"
+"""The user of jobs that the service gives to itself."""
+AGAIN = "again"
+
+
+def request_collection(
+    connection: sa.Connection, parts: Parts, repository_id: str, *, delay_seconds: float | None = None
+) -> None:
+    """Let the space of a project's repository be collected soon; stands or falls with the transaction.
+
+    One that waits already will do; one that runs may have looked too early, so another follows it.
+    """
+    waiting = jobs.open_collection(connection, repository_id)
+    if waiting is not None:
+        if waiting.status == JobStatus.RUNNING:
+            jobs.update_open(connection, waiting.id, attempt=None, arguments={**waiting.arguments, AGAIN: True})
+        return
+    job = _new_job(parts, repository_id)
+    try:
+        with connection.begin_nested():
+            jobs.insert(connection, job)
+    except sa.exc.IntegrityError:
+        log.info("another worker has just asked for the same collection")
+        return
+    parts.queue.enqueue(
+        connection, job, delay_seconds=parts.collect_delay_seconds if delay_seconds is None else delay_seconds
+    )
+
+
+def _new_job(parts: Parts, repository_id: str) -> Job:
+    job_id = parts.make_id()
+    return Job(
+        id=job_id,
+        project_id=repository_id,
+        user_id=WORKER_USER,
+        kind=JobKind.COLLECT,
+        status=JobStatus.INIT,
+        backup_id=None,
+        volume_id=None,
+        snapshot_id=None,
+        share_id=None,
+        bytes_done=0,
+        bytes_total=0,
+        error_code=None,
+        fail_reason=None,
+        attempt=0,
+        cancel_requested_by=None,
+        request_id=f"req-{job_id}",
+        arguments={},
+        created_at=parts.clock(),
+        begin_time=None,
+        end_time=None,
+    )

@@ -1,0 +1,58 @@
+"""The projects' repositories, opened when they are first needed and kept open."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from openvbs.engine.keys import RootKey
+from openvbs.engine.repository import Repository, create_repository, open_repository
+from openvbs.stores.base import Store
+from openvbs.stores.prefixed import prefixed
+
+REPOSITORIES_OPEN_MAX = 64
+
+
+class Repositories:
+    """One repository per project, at ``<store>/<project_id>/``. Threads may share it and what it gives.
+
+    A repository brings its own index up to date at the start of every piece of work, so an open one never goes stale.
+    """
+
+    def __init__(self, store: Store, load_root_key: Callable[[], RootKey], *, cache: Path | None = None) -> None:
+        self._store = store
+        self._load_root_key = load_root_key
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._open: dict[str, Repository] = {}
+
+    def get(self, repository_id: str) -> Repository:
+        """The project's repository. RepositoryMissing, WrongKey or another EngineError when it cannot be opened."""
+        return self._get(repository_id, lambda *args, cache: open_repository(*args, cache=cache))
+
+    def get_or_create(self, repository_id: str) -> Repository:
+        """The project's repository, made if the project has none; two makers at once get the same."""
+        return self._get(repository_id, lambda *args, cache: create_repository(*args, cache=cache))
+
+    def forget(self, repository_id: str) -> None:
+        """Open the repository anew the next time, since something about it went wrong. Work under way goes on."""
+        with self._lock:
+            self._open.pop(repository_id, None)
+
+    def close(self) -> None:
+        """Close what is open. No work may be under way."""
+        with self._lock:
+            for repository in self._open.values():
+                repository.close()
+            self._open.clear()
+
+    def _get(self, repository_id: str, make: Callable[..., Repository]) -> Repository:
+        with self._lock:
+            repository = self._open.pop(repository_id, None)
+            if repository is None:
+                cache = None if self._cache is None else self._cache / repository_id
+                repository = make(prefixed(self._store, repository_id), self._load_root_key(), cache=cache)
+            self._open[repository_id] = repository  # the last one is the one used last
+            if len(self._open) > REPOSITORIES_OPEN_MAX:
+                # Left to the garbage collector: somebody may still be working with it.
+                del self._open[next(iter(self._open))]
+            return repository

@@ -1,0 +1,228 @@
+"""Make a backup.
+
+| step | a crash after it leaves |
+|---|---|
+| freeze | a clone named by the job, or nothing; the next attempt reads the same moment |
+| upload, until its commit | packs and index segments, which the next attempt finds and uses |
+| upload, after its commit | a whole backup whose record still says ``creating``; the next attempt finds it |
+| thaw | the same, without the clone |
+| publish | nothing to do |
+
+A local volume stays ``backing-up`` all the while, which is what keeps its bytes still where there is no clone. A
+registered device is frozen and thawed inside the upload: an attempt that is broken off reads another moment anew.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from openvbs.db import backups, volumes
+from openvbs.domain.backup import Backup, BackupStatus
+from openvbs.domain.job import Job
+from openvbs.domain.volume import VolumeKind, VolumeStatus
+from openvbs.engine.backup import back_up
+from openvbs.engine.errors import BackupMissing
+from openvbs.engine.facts import BackupFacts, BackupRecord
+from openvbs.engine.progress import Progress
+from openvbs.engine.repository import Repository
+from openvbs.jobs.collecting import request_collection
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.run import Run
+from openvbs.jobs.run_delete import remove_data
+from openvbs.jobs.run_volume import release_snapshot, volume_id_of
+from openvbs.jobs.runner import Runner
+from openvbs.sources.file import FileSource
+
+DATA_TIMESTAMP = "data_timestamp"
+IS_FROZEN = "is_frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """A moment of the volume, standing still."""
+
+    path: Path
+    at: datetime
+    is_frozen: bool
+
+
+def _work(run: Run) -> None:
+    has_clone = run.step("freeze", lambda: _freeze(run))
+    made = run.step("upload", lambda: _upload(run, has_clone=has_clone))
+    run.step("thaw", lambda: run.parts.files.thaw(run.job.id))
+    run.step("publish", lambda: _publish(run, made))
+
+
+def _freeze(run: Run) -> bool:
+    """Clone a local volume where the filesystem can. Snapshots stand still anyhow; devices are frozen later."""
+    parts, job = run.parts, run.job
+    if job.snapshot_id is not None:
+        return False
+    with parts.database.read() as connection:
+        volume = find_volume(connection, job.volume_id)
+    return volume.kind == VolumeKind.LOCAL and parts.files.freeze_volume(volume.id, job.id)
+
+
+def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
+    """The backup, committed in the store. What an earlier attempt committed is taken as it is."""
+    parts, job = run.parts, run.job
+    with parts.database.read() as connection:
+        backup = _find_backup(connection, job)
+    repository = parts.repositories.get_or_create(backup.repository_id)
+    try:
+        record = repository.load_backup(backup.id)
+    except BackupMissing:
+        with _standing_still(run, backup, has_clone=has_clone) as still:
+            record = _back_up(run, repository, backup, still)
+    return _columns(record)
+
+
+@contextmanager
+def _standing_still(run: Run, backup: Backup, *, has_clone: bool) -> Iterator[_Still]:
+    files, job = run.parts.files, run.job
+    if job.snapshot_id is not None:
+        yield _Still(files.snapshot(job.snapshot_id), backup.data_timestamp, is_frozen=True)
+        return
+    with run.parts.database.read() as connection:
+        volume = find_volume(connection, job.volume_id)
+    if volume.kind == VolumeKind.LOCAL:
+        path = files.frozen(job.id) if has_clone else path_of(files, volume)
+        yield _Still(path, backup.data_timestamp, is_frozen=True)
+        return
+    if job.attempt > 1:
+        thaw_again(volume)
+    with standing_still(volume) as is_frozen:
+        yield _Still(path_of(files, volume), run.parts.clock(), is_frozen)
+
+
+def _back_up(run: Run, repository: Repository, backup: Backup, still: _Still) -> BackupRecord:
+    if not still.path.exists():
+        raise JobFailed(f"The source {still.path.name} is no longer there.", error_code=SOURCE_GONE)
+
+    def on_progress(progress: Progress) -> None:
+        run.on_progress(progress.bytes_done, progress.bytes_total)
+
+    source = FileSource(still.path)
+    try:
+        return back_up(
+            repository,
+            source,
+            _facts(backup, run.job, still),
+            use_hints=False,  # files and devices have none to give
+            on_progress=on_progress,
+            checkpoint=run.checkpoint,
+        )
+    finally:
+        source.close()
+
+
+def _facts(backup: Backup, job: Job, still: _Still) -> BackupFacts:
+    """All that a restore without our database needs to know."""
+    return BackupFacts(
+        backup_id=backup.id,
+        name=backup.name or "",
+        created_at=backup.created_at,
+        volume_id=backup.volume_id,
+        volume_name=backup.volume_name or "",
+        volume_metadata=backup.volume_metadata,
+        image_metadata=backup.image_metadata,
+        bootable=backup.bootable,
+        description=backup.description,
+        owner_project_id=backup.project_id,
+        snapshot_id=backup.snapshot_id,
+        full=bool(job.arguments.get("full")),
+        extra={
+            DATA_TIMESTAMP: still.at.isoformat(),
+            IS_FROZEN: json.dumps(still.is_frozen),
+            "user_id": backup.user_id,
+            "volume_description": backup.volume_description or "",
+            "volume_size_gib": str(backup.size_gib),
+            "availability_zone": backup.availability_zone or "",
+            "container": backup.container or "",
+            "metadata": json.dumps(backup.metadata),
+            "tags": json.dumps(backup.tags),
+        },
+    )
+
+
+def _columns(record: BackupRecord) -> dict[str, Any]:
+    """What the record of the backup will say, as JSON."""
+    extra, stats = record.facts.extra, record.stats
+    return {
+        "bytes_total": record.size_bytes,
+        "bytes_read": stats.bytes_read,
+        "bytes_stored": stats.bytes_stored,
+        "object_count": stats.object_count,
+        IS_FROZEN: json.loads(extra[IS_FROZEN]),
+        DATA_TIMESTAMP: extra[DATA_TIMESTAMP],
+    }
+
+
+def _publish(run: Run, made: dict[str, Any]) -> None:
+    parts, job = run.parts, run.job
+    at = datetime.fromisoformat(made[DATA_TIMESTAMP])
+    run.on_progress(made["bytes_total"], made["bytes_total"])
+    with run.publishing() as connection:
+        backups.update(
+            connection,
+            _backup_id(job),
+            from_status=[BackupStatus.CREATING],
+            now=parts.clock(),
+            **{**made, DATA_TIMESTAMP: at, "status": BackupStatus.AVAILABLE},
+        )
+        _release(connection, parts, job)
+
+
+def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
+    """Nothing of it is to be seen but the record; what was uploaded is collected, unless the next backup uses it."""
+    backups.update(
+        connection,
+        _backup_id(job),
+        from_status=[BackupStatus.CREATING],
+        now=parts.clock(),
+        status=BackupStatus.ERROR,
+        fail_reason=failure.reason,
+    )
+    _release(connection, parts, job)
+    repository_id = backups.repository_of(connection, _backup_id(job))
+    if repository_id is not None:
+        request_collection(connection, parts, repository_id)
+
+
+def _undo(parts: Parts, job: Job) -> None:
+    parts.files.thaw(job.id)
+    with parts.database.read() as connection:
+        repository_id = backups.repository_of(connection, _backup_id(job))
+    if repository_id is not None:
+        remove_data(parts, repository_id, _backup_id(job))
+
+
+def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
+    """Give back the lock on what was read."""
+    if job.snapshot_id is not None:
+        release_snapshot(connection, job.snapshot_id, parts)
+    else:
+        volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.BACKING_UP], now=parts.clock())
+
+
+def _find_backup(connection: sa.Connection, job: Job) -> Backup:
+    backup = backups.find(connection, _backup_id(job), viewer_project_id=job.project_id, owner_project_id=None)
+    if backup is None:
+        raise JobFailed(f"Backup {job.backup_id} is no longer there.")
+    return backup
+
+
+def _backup_id(job: Job) -> str:
+    assert job.backup_id is not None
+    return job.backup_id
+
+
+RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)

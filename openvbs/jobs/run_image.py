@@ -1,0 +1,102 @@
+"""Import an image file into a volume, and export a volume to one. For the operator, on this machine.
+
+A crash between the two steps leaves a file that is whole; the next attempt writes it again or publishes.
+"""
+
+import os
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from openvbs.db import volumes
+from openvbs.domain.job import Job
+from openvbs.domain.volume import VolumeStatus
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.failures import Failure, JobFailed
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.run import Run
+from openvbs.jobs.run_volume import volume_id_of, watch
+from openvbs.jobs.runner import Runner
+from openvbs.units import GIB
+from openvbs.volumes.copy import copy_file
+from openvbs.volumes.images import ImageFormat, image_at
+
+
+def _path(job: Job) -> Path:
+    path = job.arguments["path"]
+    assert isinstance(path, str)
+    return Path(path)
+
+
+def _import(run: Run) -> None:
+    run.step("copy", lambda: _copy_in(run))
+    run.step("publish", lambda: _publish(run, VolumeStatus.DOWNLOADING))
+
+
+def _copy_in(run: Run) -> None:
+    """The volume's bytes become the image's, then zeros; at once, or not at all."""
+    files = run.parts.files
+    with run.parts.database.read() as connection:
+        volume = find_volume(connection, run.job.volume_id)
+    image = image_at(_path(run.job))
+    if image.size_bytes > volume.size_bytes:
+        raise JobFailed(
+            f"{image.path} holds {image.size_bytes} bytes, more than the {volume.size_bytes} of volume {volume.id}"
+        )
+    free = files.free_bytes()
+    if image.stored_bytes > free:
+        raise JobFailed(
+            f"{image.path} takes {image.stored_bytes / GIB:.2f} GiB; {files.directory} has {free / GIB:.2f} GiB free"
+        )
+    if image.format is not ImageFormat.RAW:
+        raise JobFailed(f"{image.path} is a {image.format.value} image; only raw ones can be imported")
+    files.copy_to_volume(image.path, volume.id, size_bytes=volume.size_bytes, watch=watch(run))
+
+
+def _publish(run: Run, working_status: VolumeStatus) -> None:
+    with run.publishing() as connection:
+        volumes.end_work(connection, volume_id_of(run.job), from_status=[working_status], now=run.parts.clock())
+
+
+def _import_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: Failure) -> None:
+    """A volume that was there before keeps the bytes it had."""
+    if job.arguments["made_for_import"]:
+        volumes.update_volume(
+            connection,
+            volume_id_of(job),
+            from_status=[VolumeStatus.DOWNLOADING],
+            status=VolumeStatus.ERROR,
+            now=parts.clock(),
+        )
+    else:
+        volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.DOWNLOADING], now=parts.clock())
+
+
+def _undo_import(parts: Parts, job: Job) -> None:
+    if job.arguments["made_for_import"]:
+        parts.files.delete_volume(volume_id_of(job))
+
+
+def _export(run: Run) -> None:
+    run.step("copy", lambda: _copy_out(run))
+    run.step("publish", lambda: _publish(run, VolumeStatus.UPLOADING))
+
+
+def _copy_out(run: Run) -> None:
+    target = _path(run.job)
+    with run.parts.database.read() as connection:
+        volume = find_volume(connection, run.job.volume_id)
+    if not os.access(target.parent, os.W_OK):
+        raise JobFailed(f"{target.parent} is not a directory that the service's user may write to")
+    if run.job.attempt > 1:
+        thaw_again(volume)
+    with standing_still(volume):
+        copy_file(path_of(run.parts.files, volume), target, watch=watch(run))
+
+
+def _export_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: Failure) -> None:
+    volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.UPLOADING], now=parts.clock())
+
+
+IMPORT = Runner(work=_import, mark_failed=_import_failed, undo=_undo_import)
+EXPORT = Runner(work=_export, mark_failed=_export_failed)

@@ -1,0 +1,132 @@
+"""Restore a backup into a volume.
+
+| step | a crash after it leaves |
+|---|---|
+| prepare | an all-zero file of a volume that was made for the restore |
+| restore | the volume's bytes, durable, and a record that says ``restoring-backup``; the next attempt goes on |
+| publish | nothing to do |
+
+An attempt that is broken off leaves a partly written volume; the next one skips the blocks that are right already. The
+backup is never changed. It may be deleted meanwhile by its owner, or the share cancelled: the data stays for as long
+as this job is open, and is purged by the collection that follows.
+"""
+
+import sqlalchemy as sa
+
+from openvbs.db import audit, backups, volumes
+from openvbs.domain.audit import AuditAction, AuditEvent
+from openvbs.domain.job import Job
+from openvbs.domain.volume import VolumeStatus
+from openvbs.engine.progress import Progress
+from openvbs.engine.restore import restore
+from openvbs.jobs.collecting import request_collection
+from openvbs.jobs.devices import find_volume, path_of
+from openvbs.jobs.failures import Failure
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.run import Run
+from openvbs.jobs.run_volume import volume_id_of
+from openvbs.jobs.runner import Runner
+from openvbs.sources.file import FileTarget
+
+_WORKING = (VolumeStatus.RESTORING, VolumeStatus.CREATING)
+"""``creating``: a volume that was asked for with a backup_id."""
+
+
+def backup_id_of(job: Job) -> str:
+    """The backup that the job works on."""
+    assert job.backup_id is not None
+    return job.backup_id
+
+
+def _repository_id(job: Job) -> str:
+    repository_id = job.arguments["repository_id"]
+    assert isinstance(repository_id, str)
+    return repository_id
+
+
+def _work(run: Run) -> None:
+    run.step("prepare", lambda: _prepare(run))
+    run.step("restore", lambda: _restore(run))
+    run.step("publish", lambda: _publish(run))
+
+
+def _prepare(run: Run) -> None:
+    if run.job.arguments["made_for_restore"]:
+        with run.parts.database.read() as connection:
+            volume = find_volume(connection, run.job.volume_id)
+        run.parts.files.create_volume(volume.id, volume.size_bytes)
+
+
+def _restore(run: Run) -> None:
+    parts, job = run.parts, run.job
+    with parts.database.read() as connection:
+        volume = find_volume(connection, job.volume_id)
+    repository = parts.repositories.get(_repository_id(job))
+
+    def on_progress(progress: Progress) -> None:
+        run.on_progress(progress.bytes_done, progress.bytes_total)
+
+    target = FileTarget(path_of(parts.files, volume))
+    try:
+        target.is_blank = bool(job.arguments["made_for_restore"]) and job.attempt == 1
+        restore(repository, backup_id_of(job), target, on_progress=on_progress, checkpoint=run.checkpoint)
+    finally:
+        target.close()
+
+
+def _publish(run: Run) -> None:
+    job, parts = run.job, run.parts
+    values = job.arguments["volume_values"]
+    assert isinstance(values, dict)
+    with run.publishing() as connection:
+        now = parts.clock()
+        volumes.update_volume(
+            connection,
+            volume_id_of(job),
+            from_status=_WORKING,
+            now=now,
+            **{**values, "status": VolumeStatus.AVAILABLE, "previous_status": None},
+        )
+        _end(connection, parts, job, outcome="restored")
+
+
+def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
+    made = job.arguments["made_for_restore"]
+    volumes.update_volume(
+        connection,
+        volume_id_of(job),
+        from_status=_WORKING,
+        now=parts.clock(),
+        status=VolumeStatus.ERROR if made else VolumeStatus.ERROR_RESTORING,
+        previous_status=None,
+    )
+    _end(connection, parts, job, outcome="cancelled" if failure.cancelled else "failed")
+
+
+def _end(connection: sa.Connection, parts: Parts, job: Job, *, outcome: str) -> None:
+    """Tell the owner how a recipient's restore ended, and let data go that was only kept for it."""
+    if job.share_id is not None:
+        audit.insert(
+            connection,
+            AuditEvent(
+                id=parts.make_id(),
+                at=parts.clock(),
+                project_id=_repository_id(job),
+                action=AuditAction.SHARE_RESTORE_END,
+                actor_project_id=job.project_id,
+                actor_user_id=job.user_id,
+                as_admin=False,
+                backup_id=job.backup_id,
+                share_id=job.share_id,
+                job_id=job.id,
+                to_project_id=job.project_id,
+                outcome=outcome,
+                request_id=job.request_id,
+                source_address=None,
+            ),
+        )
+    if backups.awaits_purge(connection, backup_id_of(job)):
+        request_collection(connection, parts, _repository_id(job))
+
+
+RUNNER = Runner(work=_work, mark_failed=_mark_failed)

@@ -1,0 +1,147 @@
+"""The worker: runs jobs until it is told to stop, then parks them."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from openvbs.clock import monotonic_seconds
+from openvbs.db import jobs
+from openvbs.db.session import DatabaseUnavailable
+from openvbs.domain.job import Job
+from openvbs.jobs.care import BEAT_SECONDS, Care
+from openvbs.jobs.failures import Failure, JobFailed, failure_of
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.run import LeaveWorkflow, MustPark, Run, StepFailed, parked_attempts, persist
+from openvbs.jobs.runner import Runner, end_as_failed
+from openvbs.jobs.runners import RUNNERS
+from openvbs.jobs.worker_id import worker_id
+from openvbs.jobs.workflows import Workflows
+from openvbs.logs import bind
+
+log = logging.getLogger(__name__)
+
+LOST_ATTEMPTS_MAX = 10
+CARE_SECONDS = 15.0
+DAILY_LOOK_SECONDS = 600.0
+PARK_SECONDS_MAX = 25
+"""Below the time after which the supervisor kills."""
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, parts: Parts, *, directory: Path, jobs_at_once: int) -> None:
+        """``directory`` keeps who this worker is; workers of one machine share it."""
+        self._parts = parts
+        self._directory = directory
+        self._jobs_at_once = jobs_at_once
+
+    def run(self, *, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
+        """Run jobs until stop_event is set; then every running job is parked, and this returns.
+
+        Parked jobs go on with the next start of this worker, or sooner on another one.
+        """
+        self._parts.files.prepare()
+        with worker_id(self._directory) as me:
+            self._workflows = Workflows(self._parts.database, me)
+            care = Care(self._parts, self._workflows, me)
+            care.beat()
+            self._workflows.launch(self.run_job, jobs_at_once=self._jobs_at_once)
+            try:
+                care.sweep()
+                self._tend(care, on_ready, stop_event)
+            finally:
+                self._parts.stopping.set()
+                self._workflows.stop(seconds_max=PARK_SECONDS_MAX)
+                self._parts.repositories.close()
+            care.leave()
+
+    def _tend(self, care: Care, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
+        duties = {
+            care.beat: BEAT_SECONDS,
+            care.take_over: CARE_SECONDS,
+            care.reconcile: CARE_SECONDS,
+            care.collect_daily: DAILY_LOOK_SECONDS,
+        }
+        due = dict.fromkeys(duties, 0.0)
+        is_ready = False
+        while not stop_event.is_set():
+            for duty, every_seconds in duties.items():
+                if monotonic_seconds() >= due[duty]:
+                    self._do(duty)
+                    due[duty] = monotonic_seconds() + every_seconds
+            if not is_ready:
+                is_ready = True
+                on_ready()
+            stop_event.wait(max(0.0, min(due.values()) - monotonic_seconds()))
+
+    def _do(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except DatabaseUnavailable as error:
+            log.warning("the database does not answer; %s waits for the next time: %s", duty.__name__, error)
+        except Exception:
+            # Jobs must go on whatever is wrong with this; the next time may be better.
+            log.exception("%s failed", duty.__name__)
+
+    def run_job(self, job_id: str) -> None:
+        """One attempt at a job. Its steps are durable; what is between them is done anew by every attempt."""
+        with bind(job_id=job_id):
+            try:
+                job = persist(self._parts, lambda: self._begin(job_id))
+            except MustPark as error:
+                raise LeaveWorkflow from error
+            if job is None:
+                return
+            with bind(request_id=job.request_id):
+                self._attempt(Run(self._parts, job, self._workflows.record))
+
+    def _begin(self, job_id: str) -> Job | None:
+        with self._parts.database.write() as connection:
+            return jobs.begin(connection, job_id, now=self._parts.clock())
+
+    def _attempt(self, run: Run) -> None:
+        job = run.job
+        runner = RUNNERS[job.kind]
+        log.info("attempt %d at %s begins", job.attempt, job.kind)
+        try:
+            try:
+                self._refuse_hopeless(job)
+                runner.work(run)
+            except StepFailed as failed:
+                self._fail(run, runner, failed.failure)
+            else:
+                log.info("%s succeeded", job.kind)
+        except (LeaveWorkflow, MustPark) as error:
+            log.info("%s is parked: %s", job.kind, error.__cause__ or error)
+            if self._parts.stopping.is_set():
+                self._note_parked(run)
+            raise LeaveWorkflow from error
+
+    def _refuse_hopeless(self, job: Job) -> None:
+        if job.attempt - parked_attempts(job) > LOST_ATTEMPTS_MAX:
+            reason = f"Given up: {LOST_ATTEMPTS_MAX} attempts at this job ended with the end of their worker."
+            raise StepFailed(failure_of(job.kind, JobFailed(reason)))
+
+    def _fail(self, run: Run, runner: Runner, failure: Failure) -> None:
+        job, parts = run.job, self._parts
+        if not persist(parts, run.is_ours):
+            raise MustPark("another worker has taken this job over")
+        try:
+            persist(parts, lambda: runner.undo(parts, job))
+        except MustPark:
+            raise
+        except Exception:
+            # The records must be set right all the same; what is left is removed with the record, or swept.
+            log.exception("what the failed job left could not all be taken back")
+        ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure, attempt=job.attempt))
+        if not ended:
+            raise MustPark("another worker has taken this job over")
+        log.warning("%s failed: %s", job.kind, failure.reason)
+
+    def _note_parked(self, run: Run) -> None:
+        try:
+            run.note_parked()
+        except DatabaseUnavailable as error:
+            log.warning("the attempt counts as lost, since the database does not answer: %s", error)

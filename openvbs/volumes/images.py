@@ -1,0 +1,52 @@
+"""Image files that an operator imports."""
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from openvbs.sources.base import SourceError
+from openvbs.volumes.copy import opened
+
+_QCOW2_HEADER_BYTES = 32
+_QCOW2_MAGIC = b"QFI\xfb"
+_BLOCK_BYTES = 512  # of st_blocks
+
+
+class ImageFormat(Enum):
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image. ``size_bytes`` is the size of the disk in it, ``stored_bytes`` what it takes as a file."""
+
+    path: Path
+    format: ImageFormat
+    size_bytes: int
+    stored_bytes: int
+
+
+def image_at(path: Path) -> Image:
+    """Look at an image file or block device. Whatever does not say that it is qcow2 is raw. Raises SourceError."""
+    with opened(path) as descriptor:
+        status = os.fstat(descriptor)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+            raise SourceError(f"{path} is neither a file nor a block device")
+        header = os.pread(descriptor, _QCOW2_HEADER_BYTES, 0)
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+    if header.startswith(_QCOW2_MAGIC):
+        if len(header) < _QCOW2_HEADER_BYTES:
+            raise SourceError(f"{path} says that it is qcow2 but ends in its header")
+        size_bytes = int.from_bytes(header[24:32], "big")
+        return _checked(Image(path, ImageFormat.QCOW2, size_bytes, status.st_blocks * _BLOCK_BYTES))
+    stored = end if stat.S_ISBLK(status.st_mode) else min(end, status.st_blocks * _BLOCK_BYTES)
+    return _checked(Image(path, ImageFormat.RAW, end, stored))
+
+
+def _checked(image: Image) -> Image:
+    if image.size_bytes == 0:
+        raise SourceError(f"{image.path} is empty; an image of a disk is wanted")
+    return image

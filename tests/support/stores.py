@@ -1,0 +1,63 @@
+"""Stores that misbehave on purpose."""
+
+import threading
+from collections.abc import Iterator
+
+from openvbs.stores.base import ObjectInfo, Store, StoreFull
+
+
+class GatedStore:
+    """Holds every write of a name with the prefix back until the gate opens, so that a test can act meanwhile."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+        self.reached = threading.Event()
+        self.gate = threading.Event()
+
+    def _wait(self, name: str) -> None:
+        if self._prefix in name:
+            self.reached.set()
+            assert self.gate.wait(60)
+
+    def put(self, name: str, data: bytes) -> None:
+        self._wait(name)
+        self._store.put(name, data)
+
+    def create(self, name: str, data: bytes) -> None:
+        self._wait(name)
+        self._store.create(name, data)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._store.get(name, offset, length)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._store.list(prefix)
+
+    def stat(self, name: str) -> ObjectInfo:
+        return self._store.stat(name)
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class GatedReads(GatedStore):
+    """Holds reads back instead."""
+
+    def _wait(self, name: str) -> None:
+        """Writes pass."""
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        super()._wait(name)
+        return self._store.get(name, offset, length)
+
+
+class FullStore(GatedStore):
+    """Has no room for names with the prefix."""
+
+    def _wait(self, name: str) -> None:
+        if self._prefix in name:
+            raise StoreFull("no space left on the test's disk")
