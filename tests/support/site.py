@@ -18,7 +18,7 @@ from openvbs.db import backups, jobs, migrate, volumes
 from openvbs.db.session import Database
 from openvbs.domain.backup import Backup
 from openvbs.domain.job import ENDED, Job
-from openvbs.domain.volume import NewVolume, Volume
+from openvbs.domain.volume import NewVolume, Volume, VolumeKind, VolumeStatus
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue, prepare_queue
@@ -26,7 +26,7 @@ from openvbs.jobs.repositories import Repositories
 from openvbs.jobs.worker import Worker
 from openvbs.stores.base import Store
 from openvbs.stores.local import LocalStore
-from openvbs.units import MIB
+from openvbs.units import MIB, gib_ceil
 from openvbs.volumes.files import VolumeFiles
 from tests.support.actions import caller
 from tests.support.waiting import until
@@ -117,6 +117,35 @@ class Site:
         self.succeeded(job)
         self.write_random(volume.id, data_bytes)
         return self.volume(volume.id)
+
+    def register(self, path: Path, *, freeze_command: str | None, thaw_command: str | None) -> Volume:
+        """A file or device of the operator's, in project alpha."""
+        now = self.service.clock()
+        size_bytes = path.stat().st_size
+        volume = Volume(
+            id=self.service.make_id(),
+            project_id="alpha",
+            user_id="operator",
+            name="device",
+            description=None,
+            size_gib=gib_ceil(size_bytes),
+            size_bytes=size_bytes,
+            status=VolumeStatus.AVAILABLE,
+            kind=VolumeKind.REGISTERED,
+            path=str(path),
+            freeze_command=freeze_command,
+            thaw_command=thaw_command,
+            bootable=False,
+            volume_type=None,
+            availability_zone="nova",
+            snapshot_id=None,
+            source_volid=None,
+            created_at=now,
+            updated_at=now,
+        )
+        with self.database.write() as connection:
+            volumes.insert_volume(connection, volume)
+        return volume
 
     def write_random(self, volume_id: str, data_bytes: int, *, offset: int = 3 * MIB) -> None:
         with self.files.volume(volume_id).open("r+b") as file:
