@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.postgres import postgres_server
+from tests.support.postgres import PostgresServer, postgres_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,10 +24,18 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database_url(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started by the first test that needs one."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database_url(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
     """Makes the SQLAlchemy URL of a new, empty database of the kind that was asked for."""
     if database_kind == "postgresql":
-        with postgres_server() as server:
-            yield server.create_database
-    else:
-        yield lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'openvbs.db'}"
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.create_database
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'openvbs.db'}"
