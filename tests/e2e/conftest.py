@@ -4,29 +4,45 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.support.parties import Login, Parties, Party, login
+from tests.support.parties import Login, Parties, Party, log_in_all, login
 from tests.support.records import Records, stopped
-from tests.support.service import RunningService, running
+from tests.support.service import RunningKeystone, RunningService, free_port_pair
 from tests.support.tokens import bad_token as make_bad_token
 
 
 @pytest.fixture(scope="session")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, database_kind: str, new_database_url: Callable[[], str]
-) -> Iterator[RunningService]:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service") / "data"
+
+
+@pytest.fixture(scope="session")
+def database_url(data_dir: Path, database_kind: str, new_database_url: Callable[[], str]) -> str:
+    """Of the service: SQLite in its data directory, or a database of the PostgreSQL server."""
+    return f"sqlite:///{data_dir}/openvbs.db" if database_kind == "sqlite" else new_database_url()
+
+
+@pytest.fixture(scope="session")
+def service(data_dir: Path, database_url: str) -> Iterator[RunningService]:
     """The service with the demo projects, on the database that was asked for."""
-    data_dir = tmp_path_factory.mktemp("service") / "data"
-    database_url = None if database_kind == "sqlite" else new_database_url()
-    with running(RunningService(data_dir, database_url=database_url)) as service:
+    with RunningService(data_dir, database_url=database_url) as service:
         yield service
 
 
 @pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKeystone]:
+    """A Keystone that stays up by itself; services given it all listen on the one port that its catalog names."""
+    data_dir = tmp_path_factory.mktemp("keystone") / "data"
+    with RunningKeystone(data_dir, service_port=free_port_pair()) as keystone:
+        yield keystone
+
+
+@pytest.fixture(scope="session")
 def parties(service: RunningService) -> Parties:
-    return service.parties()
+    return log_in_all(service.clouds_file, service.url)
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +77,13 @@ def bad_token(service: RunningService, alpha_login: Login) -> Callable[[str], st
 
 
 @pytest.fixture(scope="session")
-def records(service: RunningService) -> Iterator[Records]:
+def records(service: RunningService, database_url: str) -> Iterator[Records]:
     """The service's database."""
-    with contextlib.closing(Records(service.database_url)) as records:
+    with contextlib.closing(Records(database_url)) as records:
         yield records
 
 
 @pytest.fixture
 def worker_stopped(service: RunningService, records: Records) -> Callable[[], AbstractContextManager[None]]:
     """While inside, jobs are accepted but none runs."""
-    return lambda: stopped(service.child("worker"), records)
+    return lambda: stopped(service.children()["worker"], records)

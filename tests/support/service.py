@@ -1,5 +1,6 @@
 """The service as its users run it: a process of its own, on free ports, with its own data directory."""
 
+import contextlib
 import json
 import os
 import random
@@ -65,8 +66,9 @@ class Process:
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.said.append(line.rstrip("\n"))
+        with process.stdout as output:
+            for line in output:
+                self.said.append(line.rstrip("\n"))
 
     @property
     def pid(self) -> int:
@@ -83,14 +85,19 @@ class Process:
         """Ask it to stop; it must end by itself with exit code 0."""
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(STOP_SECONDS_MAX)
+        try:
+            code = self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
         self.process = None
         assert code == 0, f"ended with {code}:\n{self.log()[-5000:]}"
 
     def kill(self) -> None:
         """SIGKILL to the whole process group."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
 
@@ -98,7 +105,64 @@ class Process:
         return self.log_file.read_text()
 
 
-class RunningKeystone:
+class Server:
+    """What has a process; as a context manager it runs inside and has ended afterwards."""
+
+    _process: Process
+
+    @property
+    def running(self) -> bool:
+        return self._process.process is not None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def said(self) -> list[str]:
+        """The lines that it printed since the last start."""
+        return self._process.said
+
+    def log(self) -> str:
+        """All that it ever logged."""
+        return self._process.log()
+
+    def launch(self) -> None:
+        """Start without waiting."""
+        self._process.start()
+
+    def start(self) -> Self:
+        """Returns when it is ready; one that does not become so is not left behind."""
+        self.launch()
+        try:
+            until(self.is_ready, what="being ready", seconds_max=READY_SECONDS_MAX)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def is_ready(self) -> bool:
+        return self._process.is_ready()
+
+    def stop(self) -> None:
+        """SIGTERM; asserts a clean end."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL to its process group. The next start waits until every child is gone, too."""
+        self._process.kill()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: object, *_error: object) -> None:
+        if self.running and kind is None:
+            self.stop()
+        elif self.running:
+            self.kill()
+
+
+class RunningKeystone(Server):
     """The embedded Keystone alone, so that it stays up while services that use it are killed.
 
     Its catalog names the one service that it is for, by the address where that one will listen.
@@ -130,23 +194,15 @@ class RunningKeystone:
             "project_domain_id": "default",
         }
 
-    def start(self) -> Self:
-        self._process.start()
-        until(self._answers, what="Keystone answering", seconds_max=READY_SECONDS_MAX)
-        return self
-
-    def _answers(self) -> bool:
-        self._process.is_ready()  # fails when it has ended
+    def is_ready(self) -> bool:
+        super().is_ready()  # fails when it has ended
         try:
             return requests.get(f"{self.url}/v3", timeout=10).status_code == 200
         except requests.ConnectionError:
             return False
 
-    def stop(self) -> None:
-        self._process.stop()
 
-
-class RunningService:
+class RunningService(Server):
     """``openvbs serve``. Ports and data directory stay the same over stop, kill and start."""
 
     def __init__(
@@ -168,6 +224,7 @@ class RunningService:
         self.clouds_file = (external_keystone or self).data_dir / "clouds.yaml"
         self.config_file = data_dir.with_name(data_dir.name + ".conf")
         sections: dict[str, dict[str, object]] = {name: dict(options) for name, options in (settings or {}).items()}
+        self.database_url = database_url or f"sqlite:///{data_dir}/openvbs.db"
         if database_url:
             sections.setdefault("database", {})["connection"] = database_url
         if external_keystone:
@@ -182,45 +239,14 @@ class RunningService:
         where = [*self.folder_flags, f"--listen=127.0.0.1:{self.port}"]
         self._process = Process(["serve", *where, *demo_flags, *flags], data_dir.with_name(data_dir.name + ".log"))
 
-    def start(self) -> Self:
-        """Returns when the service has said that it is ready."""
-        self.launch()
-        until(self._process.is_ready, what="the line ready", seconds_max=READY_SECONDS_MAX)
-        return self
-
-    def launch(self) -> None:
-        """Start without waiting."""
-        self._process.start()
-
-    def stop(self) -> None:
-        """SIGTERM; asserts a clean end."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """SIGKILL to the supervisor's process group. The next start waits until every child is gone, too."""
-        self._process.kill()
-
-    @property
-    def running(self) -> bool:
-        return self._process.process is not None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def said(self) -> list[str]:
-        """The lines that it printed since the last start."""
-        return self._process.said
-
-    def log(self) -> str:
-        """All that it ever logged."""
-        return self._process.log()
-
     def children(self) -> dict[str, int]:
         """Name -> pid of the processes that the supervisor keeps."""
         facts = json.loads((self.data_dir / "run.json").read_text())
         return {name: child["pid"] for name, child in facts["children"].items()}
+
+    def child(self, name: str) -> int:
+        """The pid of one of them: api, worker or keystone."""
+        return self.children()[name]
 
     def clouds(self) -> dict[str, Any]:
         clouds: dict[str, Any] = yaml.safe_load(self.clouds_file.read_text())["clouds"]
@@ -237,10 +263,3 @@ class RunningService:
             session = requests.Session()
             session.headers["X-Auth-Token"] = connection.auth_token
             return session
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_error: object) -> None:
-        if self.running:
-            self.stop()
