@@ -17,6 +17,13 @@ from openvbs.auth.identity import Environ, IdentityUnavailable
 _GROUP = "keystone_authtoken"
 _CACHE = "openvbs.token_cache"
 _CACHED_TOKENS_MAX = 10_000
+# Not every exception of the client's: NotFound is Keystone's answer for a token that it does not know.
+_UNREACHABLE = (
+    ksa_exceptions.ConnectFailure,
+    ksa_exceptions.DiscoveryFailure,
+    ksa_exceptions.RequestTimeout,
+    ServiceError,
+)
 
 
 class TokenCache:
@@ -66,7 +73,7 @@ class KeystoneTokens(AuthProtocol):  # type: ignore[misc]
         except InvalidToken as error:
             # With delay_auth_decision the library calls a token invalid when Keystone did not answer.
             cause = error.__context__
-            if isinstance(cause, ksa_exceptions.ClientException | ServiceError):
+            if isinstance(cause, _UNREACHABLE):
                 raise cause from None
             raise
 

@@ -1,0 +1,191 @@
+"""Tokens are checked with whoever plays Keystone on a socket: accepted, refused, away, remembered."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from openvbs.auth.identity import Identity, IdentityUnavailable, read_identity
+from openvbs.auth.keystone import KeystoneTokens, TokenCache
+
+PROJECT = "a" * 32
+
+
+class Keystone(ThreadingHTTPServer):
+    """Knows one service user and the tokens in ``tokens``; counts how often one was asked about."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.tokens: dict[str, dict[str, Any]] = {}
+        self.asked = 0
+        self.accepts_service_user = True
+        self.validation_status: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v3"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Keystone
+
+    def answer(self, status: int, document: Any, **headers: str) -> None:
+        raw = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/v3/auth/tokens"):
+            link = [{"rel": "self", "href": self.server.url}]
+            self.answer(200, {"version": {"id": "v3.14", "status": "stable", "links": link}})
+            return
+        self.server.asked += 1
+        token = self.server.tokens.get(self.headers["X-Subject-Token"])
+        if self.server.validation_status is not None:
+            self.answer(self.server.validation_status, {"error": {"message": "no"}})
+        elif token is None:
+            self.answer(404, {"error": {"message": "no such token"}})
+        else:
+            self.answer(200, {"token": token})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.server.accepts_service_user:
+            self.answer(401, {"error": {"message": "who?"}})
+            return
+        endpoints = [{"interface": "internal", "region": "R", "region_id": "R", "url": self.server.url, "id": "e"}]
+        catalog = [{"type": "identity", "name": "keystone", "id": "s", "endpoints": endpoints}]
+        self.answer(
+            201, {"token": token_of("service", "admin", catalog=catalog)}, **{"X-Subject-Token": "service-token"}
+        )
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def token_of(user: str, *roles: str, project: str | None = PROJECT, catalog: Any = (), expires: str = "2099") -> Any:
+    domain = {"id": "default", "name": "Default"}
+    scope = {"project": {"id": project, "name": "p", "domain": domain}} if project else {}
+    return {
+        "methods": ["password"],
+        "user": {"id": user, "name": user, "domain": domain},
+        "expires_at": f"{expires}-01-01T00:00:00.000000Z",
+        "issued_at": "2020-01-01T00:00:00.000000Z",
+        "audit_ids": ["x"],
+        "roles": [{"id": role, "name": role} for role in roles],
+        "catalog": list(catalog),
+        **scope,
+    }
+
+
+@pytest.fixture
+def keystone() -> Iterator[Keystone]:
+    with Keystone() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def settings(url: str, **more: str) -> dict[str, str]:
+    return {
+        "auth_url": url,
+        "www_authenticate_uri": url,
+        "auth_type": "password",
+        "username": "openvbs",
+        "password": "secret",
+        "project_name": "service",
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+        "delay_auth_decision": "true",
+        "service_token_roles_required": "true",
+        "http_request_max_retries": "0",
+        "token_cache_time": "60",
+        **more,
+    }
+
+
+def check(tokens: KeystoneTokens, token: str | None, **more: str) -> Identity | None:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "SERVER_NAME": "here",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        **more,
+    }
+    if token is not None:
+        environ["HTTP_X_AUTH_TOKEN"] = token
+    tokens(environ)
+    return read_identity(environ)
+
+
+def test_a_valid_token_says_who_calls(keystone: Keystone) -> None:
+    keystone.tokens = {"good": token_of("u1", "Member", "reader"), "domain": token_of("u2", "admin", project=None)}
+    tokens = KeystoneTokens(settings(keystone.url))
+    assert check(tokens, "good") == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"member", "reader"}))
+    assert check(tokens, "domain") == Identity(user_id="u2", project_id=None, roles=frozenset({"admin"}))
+
+
+def test_everything_else_is_nobody(keystone: Keystone) -> None:
+    keystone.tokens = {"old": token_of("u1", "member", expires="2021")}
+    tokens = KeystoneTokens(settings(keystone.url))
+    for token in (None, "", "garbage", "old"):
+        assert check(tokens, token) is None
+
+
+def test_identity_headers_of_the_request_itself_are_not_believed(keystone: Keystone) -> None:
+    forged = {
+        "HTTP_X_IDENTITY_STATUS": "Confirmed",
+        "HTTP_X_PROJECT_ID": PROJECT,
+        "HTTP_X_USER_ID": "root",
+        "HTTP_X_ROLES": "admin",
+    }
+    tokens = KeystoneTokens(settings(keystone.url))
+    assert check(tokens, None, **forged) is None
+    keystone.tokens = {"good": token_of("u1", "reader")}
+    assert check(tokens, "good", **forged) == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"reader"}))
+
+
+def test_keystone_away_is_no_answer_about_the_token() -> None:
+    with pytest.raises(IdentityUnavailable):
+        check(KeystoneTokens(settings("http://127.0.0.1:1/v3")), "any")
+
+
+@pytest.mark.parametrize("status", [500, 503, 403])
+def test_keystone_failing_is_no_answer_about_the_token(keystone: Keystone, status: int) -> None:
+    keystone.validation_status = status
+    with pytest.raises(IdentityUnavailable):
+        check(KeystoneTokens(settings(keystone.url)), "any")
+
+
+def test_a_service_user_that_keystone_refuses_is_our_trouble_and_not_the_callers(keystone: Keystone) -> None:
+    keystone.accepts_service_user = False
+    with pytest.raises(IdentityUnavailable):
+        check(KeystoneTokens(settings(keystone.url)), "any")
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [("60", 1), ("0", 3)])
+def test_a_token_is_remembered_as_long_as_configured(keystone: Keystone, seconds: str, asked: int) -> None:
+    keystone.tokens = {"good": token_of("u1", "reader")}
+    tokens = KeystoneTokens(settings(keystone.url, token_cache_time=seconds))
+    for _ in range(3):
+        assert check(tokens, "good") is not None
+    assert keystone.asked == asked
+
+
+def test_the_cache_is_bounded() -> None:
+    cache = TokenCache(60)
+    for number in range(10_050):
+        cache.set(str(number), b"x", time=60)
+    assert cache.get("0") is None
+    assert cache.get("10049") == b"x"
