@@ -15,6 +15,7 @@ COMMANDS = {
     "migrate": ("openvbs.cli.serve:migrate", "Bring the database to the schema of this release."),
     "share": ("openvbs.cli.share:share", "Share backups with other projects, see shares, cancel them."),
     "job": ("openvbs.cli.job:job", "Follow backups and restores while they run, cancel them."),
+    "repo": ("openvbs.cli.repo:repo", "Back up, restore and check without a server."),
     "key": ("openvbs.cli.key:key", "Keep the root key safe."),
     "doctor": ("openvbs.cli.doctor:doctor", "Check configuration, database, store, Keystone and clocks."),
 }

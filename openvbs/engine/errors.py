@@ -43,7 +43,9 @@ class BlockMissing(EngineError):
     """A block that a backup needs is in no pack that the index names."""
 
     def __init__(self, block_id: bytes) -> None:
-        super().__init__(f"block {block_id.hex()} is in no pack of the index; run check")
+        super().__init__(
+            f"block {block_id.hex()} is in no pack that the index names; check says what that affects, repair may help"
+        )
         self.block_id = block_id
 
 
@@ -53,7 +55,3 @@ class LeaseLapsed(EngineError):
 
 class MustUploadAgain(EngineError):
     """Something that the backup needs has gone since its upload; uploading again makes it good."""
-
-
-class CollectorBusy(EngineError):
-    """Another collection of this repository started at the same time; try again later."""

@@ -1,7 +1,7 @@
 """Where each block lies, answered from index segments of the store through sorted files on the local disk."""
 
+import re
 import secrets
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ RECENT_ENTRIES_MAX = 100_000
 """Entries kept in memory (about 20 MB) before they become a file."""
 RUNS_MAX = 8
 _LOAD_THREADS = 8
+_SEGMENT = re.compile("[0-9a-f]{32}")
 _REFRESH_TRIES_MAX = 10
 
 
@@ -26,20 +27,20 @@ class Index:
     """All blocks of one repository. Threads may share it; lookups wait for nobody."""
 
     def __init__(self, store: Store, codec: Codec, cache: Path | None) -> None:
-        """With a cache directory, runs are kept there for the next time; else they vanish on close."""
+        """With a cache directory, runs are kept there for the next time; else their files have no name."""
         self._store = store
         self._codec = codec
-        self._is_temporary = cache is None
-        if cache is None:
-            cache = Path(tempfile.mkdtemp(prefix="openvbs-index-"))
-        cache.mkdir(parents=True, exist_ok=True)
-        self._folder = cache
+        self._cache = cache
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._recent = _Recent()
         self._runs: tuple[IndexRun, ...] = ()
         self._opened = False
         self.condemned: frozenset[PackId] = frozenset()
         """Packs that a collection may delete: a writer must not rely on them (I6)."""
+        self.damaged: dict[bytes, EngineError] = {}
+        """Segments that could not be opened at the last refresh, and why."""
         self._lost: frozenset[PackId] = frozenset()
 
     def find(self, block_id: BlockId) -> Place | None:
@@ -83,6 +84,12 @@ class Index:
                 sizes.update((row.pack_id, row.size_bytes) for _number, row in run.pack_rows())
         return sizes
 
+    def segments_naming(self, packs: frozenset[PackId]) -> frozenset[bytes]:
+        """Segments that name one of the packs."""
+        with self._lock:
+            rows = [row for run in self._runs for _number, row in run.pack_rows()] + self._recent.packs
+        return frozenset(row.segment for row in rows if row.pack_id in packs)
+
     def write_segment(self, listings: list[PackListing]) -> None:
         """Make a durable segment of packs that are durable already (I2), and answer with them from now on."""
         segment = new_object_id()
@@ -119,12 +126,10 @@ class Index:
             for run in self._runs:
                 run.close()
             self._runs = ()
-            if self._is_temporary:
-                shutil.rmtree(self._folder)
 
     def _open_cached(self) -> None:
         self._opened = True
-        for path in sorted(self._folder.glob("*.run")):
+        for path in sorted(self._cache.glob("*.run")) if self._cache else ():
             try:
                 self._runs += (IndexRun(path),)
             except (FileNotFoundError, ValueError):
@@ -133,7 +138,8 @@ class Index:
 
     def _load(self) -> bool:
         """Bring runs in line with the store; False if a segment vanished meanwhile and it must be done again."""
-        present = {bytes.fromhex(info.name[len(SEGMENTS) :]) for info in self._store.list(SEGMENTS)}
+        self.damaged = {}
+        present = set(segment_sizes(self._store))
         for run in self._runs:
             run.set_present(present)
         if not self._recent.segments <= present:
@@ -143,11 +149,20 @@ class Index:
             for start in range(0, len(missing), _LOAD_THREADS):
                 batch = missing[start : start + _LOAD_THREADS]
                 try:
-                    for segment, listings in zip(batch, pool.map(self.read_segment, batch), strict=True):
-                        self._add(segment, listings)
+                    for segment, result in zip(batch, pool.map(self._try_read_segment, batch), strict=True):
+                        if isinstance(result, EngineError):
+                            self.damaged[segment] = result
+                        else:
+                            self._add(segment, result)
                 except ObjectMissing:
                     return False
         return True
+
+    def _try_read_segment(self, segment: bytes) -> list[PackListing] | EngineError:
+        try:
+            return self.read_segment(segment)
+        except EngineError as error:
+            return error
 
     def _covered(self) -> frozenset[bytes]:
         return self._recent.segments.union(*(run.segments for run in self._runs))
@@ -163,12 +178,9 @@ class Index:
         recent = self._recent
         if not recent.packs:
             return
-        run = write_run(
-            self._new_path(),
-            sorted(recent.records()),
-            capacity=len(recent),
-            packs=recent.packs,
-            segments=recent.segments,
+        records = sorted(recent.records())
+        run = self._keep(
+            write_run(self._new_path(), records, capacity=len(records), packs=recent.packs, segments=recent.segments)
         )
         # The run answers before recent stops to, so that no lookup misses in between.
         self._runs = (*self._runs, run)
@@ -183,14 +195,27 @@ class Index:
             by_size[: RUNS_MAX // 2 + len(by_size) - RUNS_MAX],
             by_size[RUNS_MAX // 2 + len(by_size) - RUNS_MAX :],
         )
-        merged = merge_runs(self._new_path(), small)
+        merged = self._keep(merge_runs(self._new_path(), small))
         self._runs = (merged, *kept)
         # Lookups may still hold the old ones; the mapping goes with the last of them.
         for run in small:
             run.path.unlink(missing_ok=True)
 
     def _new_path(self) -> Path:
-        return self._folder / f"{secrets.token_hex(16)}.run"
+        folder = self._cache or Path(tempfile.gettempdir())
+        return folder / f"openvbs-{secrets.token_hex(16)}.run"
+
+    def _keep(self, run: IndexRun) -> IndexRun:
+        """Without a cache nobody needs the file's name any more, so that not even a kill leaves it behind."""
+        if self._cache is None:
+            run.path.unlink()
+        return run
+
+
+def segment_sizes(store: Store) -> dict[bytes, int]:
+    """The segments in the store with the sizes of their objects. What is not named like one is left out."""
+    names = ((info.name[len(SEGMENTS) :], info.size_bytes) for info in store.list(SEGMENTS))
+    return {bytes.fromhex(text): size for text, size in names if _SEGMENT.fullmatch(text)}
 
 
 class _Recent:

@@ -38,6 +38,7 @@ class ProjectKeys:
     page_id_key: bytes = field(repr=False)
     seal_key: bytes = field(repr=False)
     manifest_key: bytes = field(repr=False)
+    header_key: bytes = field(repr=False)
 
     def pack_cipher(self, pack_id: PackId) -> AESGCM:
         """The cipher of one pack."""
@@ -151,4 +152,5 @@ def derive_project_keys(project_key: bytes, repository_id: UUID) -> ProjectKeys:
         page_id_key=_derive(project_key, salt, b"openvbs 1 page id"),
         seal_key=_derive(project_key, salt, b"openvbs 1 seal"),
         manifest_key=_derive(project_key, salt, b"openvbs 1 manifest"),
+        header_key=_derive(project_key, salt, b"openvbs 1 header mac"),
     )

@@ -6,12 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
 from openvbs.clock import monotonic_seconds, utc_now
 from openvbs.engine.codec import Codec
-from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.errors import EngineError, LeaseLapsed
 from openvbs.engine.format import LEASES, ObjectKind
 from openvbs.engine.ids import new_object_id
 from openvbs.stores.base import ObjectMissing, Store, StoreError
@@ -25,6 +27,12 @@ EXPIRE_SECONDS = 600.0
 """A collector ignores a lease of this age. The distance to LAPSE_SECONDS covers clocks and slow stores."""
 
 
+class _LeaseContent(msgspec.Struct):
+    purpose: str
+    holder: str
+    started_at: datetime
+
+
 class Lease:
     """Held while the ``holding`` context lasts."""
 
@@ -33,13 +41,8 @@ class Lease:
         self._name = LEASES + self.lease_id
         self._store = store
         self._codec = codec
-        self._content = msgspec.json.encode(
-            {
-                "purpose": purpose,
-                "holder": f"{socket.gethostname()}:{os.getpid()}",
-                "started_at": utc_now().isoformat(timespec="seconds"),
-            }
-        )
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        self._content = msgspec.json.encode(_LeaseContent(purpose, holder, utc_now()))
         self._stop = threading.Event()
         self._gone = False
         self._renewed_at = monotonic_seconds()
@@ -61,6 +64,11 @@ class Lease:
             self._gone = True
         self.check()
 
+    def store_now(self) -> float:
+        """The present time by the store's own clock, with which ages of leases are told: that of a renewal."""
+        self._renew_once()
+        return self._store.stat(self._name).modified_at
+
     def release(self) -> None:
         """Stop renewing and remove the lease."""
         self._stop.set()
@@ -69,20 +77,55 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
-            started = monotonic_seconds()
             try:
-                self._store.stat(self._name)  # a lease that was taken away must stay away
-                self._store.put(self._name, self._sealed())
+                self._renew_once()
             except ObjectMissing:
                 self._gone = True
                 return
             except StoreError:
                 # Not renewed; if it stays so, check says it. The work itself will meet the same store.
                 continue
-            self._renewed_at = started
+
+    def _renew_once(self) -> None:
+        started = monotonic_seconds()
+        self._store.stat(self._name)  # a lease that was taken away must stay away (I10)
+        self._store.put(self._name, self._sealed())
+        self._renewed_at = started
 
     def _sealed(self) -> bytes:
         return self._codec.seal_object(self._name, ObjectKind.LEASE, self._content)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSurvey:
+    """The leases of a repository at one moment, without the one of who asks."""
+
+    living: dict[str, float]
+    """By lease id, when its holder began, in seconds since 1970 by the holder's clock; 0 if it cannot be read."""
+    expired: list[str]
+
+
+def survey_leases(store: Store, codec: Codec, *, own: Lease, now: float) -> LeaseSurvey:
+    """Every other lease, told apart by its age at ``now``, a time by the store's own clock."""
+    living: dict[str, float] = {}
+    expired: list[str] = []
+    for info in store.list(LEASES):
+        lease_id = info.name[len(LEASES) :]
+        if lease_id == own.lease_id:
+            continue
+        if now - info.modified_at > EXPIRE_SECONDS:
+            expired.append(lease_id)
+        else:
+            living[lease_id] = _started_at(store, codec, info.name)
+    return LeaseSurvey(living, expired)
+
+
+def _started_at(store: Store, codec: Codec, name: str) -> float:
+    try:
+        content = msgspec.json.decode(codec.open_object(name, ObjectKind.LEASE, store.get(name)), type=_LeaseContent)
+    except (ObjectMissing, EngineError, msgspec.DecodeError):
+        return 0.0  # gone again or unreadable; it counts as living and as old, which is always safe
+    return content.started_at.timestamp()
 
 
 @contextmanager

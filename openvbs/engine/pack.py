@@ -29,6 +29,8 @@ PACK_BYTES = 32 * MIB
 PACK_BLOCKS_MAX = 16384
 """Bounds the directory to 640 KiB when blocks compress to next to nothing."""
 
+_PACK_BYTES_MIN = PACK_HEADER.size + TRAILER.size
+
 
 class PackBuilder:
     """One pack being filled in a buffer that is used again for the next one. For one thread at a time."""
@@ -84,23 +86,38 @@ class PackBuilder:
 
 
 def read_listing(store: Store, codec: Codec, pack_id: PackId) -> PackListing:
-    """What a pack says it holds, from its directory alone. Corrupt if that is damaged."""
+    """What a pack of the store says it holds, from its directory alone. Corrupt if that is damaged."""
     name = pack_name(pack_id)
     size = store.stat(name).size_bytes
-    smallest = PACK_HEADER.size + TRAILER.size
-    if size < smallest:
+    if size < _PACK_BYTES_MIN:
         raise Corrupt(f"pack {pack_id.hex()} is cut off")
     trailer = store.get(name, size - TRAILER.size, TRAILER.size)
     directory_bytes, _count = parse_trailer(trailer, pack_id)
     start = size - TRAILER.size - directory_bytes
     if start < PACK_HEADER.size:
         raise Corrupt(f"pack {pack_id.hex()} is cut off")
-    sealed = store.get(name, start, directory_bytes)
+    return _open_directory(codec, pack_id, trailer, store.get(name, start, directory_bytes), start)
+
+
+def listing_of(codec: Codec, pack_id: PackId, pack: bytes) -> PackListing:
+    """The same of a pack that was read whole."""
+    if len(pack) < _PACK_BYTES_MIN:
+        raise Corrupt(f"pack {pack_id.hex()} is cut off")
+    trailer = pack[-TRAILER.size :]
+    directory_bytes, _count = parse_trailer(trailer, pack_id)
+    start = len(pack) - TRAILER.size - directory_bytes
+    if start < PACK_HEADER.size:
+        raise Corrupt(f"pack {pack_id.hex()} is cut off")
+    return _open_directory(codec, pack_id, trailer, pack[start : -TRAILER.size], start)
+
+
+def _open_directory(codec: Codec, pack_id: PackId, trailer: bytes, sealed: bytes, start: int) -> PackListing:
+    """The listing of a directory that begins at start; it must cover the pack up to there without gaps."""
     try:
         entries = codec.keys.pack_cipher(pack_id).decrypt(DIRECTORY_NONCE, sealed, trailer)
     except InvalidTag as error:
         raise Corrupt(f"the directory of pack {pack_id.hex()} is damaged") from error
-    listing = PackListing(pack_id, size, entries)
+    listing = PackListing(pack_id, start + len(sealed) + TRAILER.size, entries)
     position = PACK_HEADER.size
     for entry in listing:
         if entry.offset_bytes != position:

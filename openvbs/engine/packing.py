@@ -70,6 +70,11 @@ class Packing:
                 self._add(Kind.PAGE, [(page_id, memoryview(page))])
         return page_id
 
+    def copy(self, block_id: BlockId, kind: Kind, data: bytes) -> None:
+        """Store a block once more, wherever else it lies."""
+        if self.claim(block_id):
+            self._add(kind, [(block_id, memoryview(data))])
+
     def flush(self) -> None:
         """Write all open packs and a segment of them. After an earlier error only what is complete is made findable."""
         with self._lock:

@@ -29,8 +29,8 @@ class ParentTree:
         self._repository = repository
         self._tree = tree
         self._shape = shape
-        # I7: the pages below may lie in condemned packs, and only looking at each id would tell.
-        self._may_trust_pages = not repository.index.condemned
+        # I7: what the pages name may lie in condemned or unlisted packs, and only looking at each id would tell.
+        self._may_trust_pages = not repository.index.condemned and not repository.index.damaged
         self._leaves = leaf_page_ids(tree, lambda ids: read_pages(repository, ids))
         self._first_leaf = 0
         self._page_ids: list[BlockId] = []

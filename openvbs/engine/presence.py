@@ -8,7 +8,7 @@ from openvbs.engine.format import PACKS, pack_name, parse_pack_name
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
 from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
-from openvbs.engine.tree import Tree, leaf_pages
+from openvbs.engine.tree import Tree, leaves
 from openvbs.stores.base import ObjectMissing
 
 ASKED_ONE_BY_ONE_MAX = 1000
@@ -51,8 +51,8 @@ def prove_tree(repository: Repository, tree: Tree) -> None:
         except BlockMissing as error:
             raise MustUploadAgain(str(error)) from error
 
-    for _first_block, _page_id, ids in leaf_pages(tree, read_proven):
-        prove(ids or [])
+    for leaf in leaves(tree, read_proven):
+        prove(leaf.ids or [])
     if lost := lost_packs(repository, packs):
         raise MustUploadAgain(f"{len(lost)} packs have gone since the upload")
 

@@ -33,7 +33,7 @@ def read_pages(repository: Repository, ids: list[BlockId]) -> dict[BlockId, byte
 
 
 def try_read_blocks(repository: Repository, ids: Iterable[BlockId]) -> Iterator[tuple[BlockId, bytes | EngineError]]:
-    """Like read_blocks, but a block that is missing or damaged comes as the error that says so."""
+    """Like read_blocks, but a block that is missing or damaged wherever it lies comes as the error that says so."""
     placed: list[_Placed] = []
     for block_id in set(ids):
         place = repository.index.find(block_id)
@@ -44,7 +44,19 @@ def try_read_blocks(repository: Repository, ids: Iterable[BlockId]) -> Iterator[
     placed.sort()
     for _pack, group in groupby(placed, key=lambda item: item[0].pack_id):
         for together in _ranges(list(group)):
-            yield from _read_range(repository, together)
+            for place, block_id, result in _read_range(repository, together):
+                good = _read_elsewhere(repository, block_id, place) if isinstance(result, EngineError) else None
+                yield block_id, good or result
+
+
+def _read_elsewhere(repository: Repository, block_id: BlockId, bad: Place) -> bytes | None:
+    """The block from another place than the bad one, if it lies in several."""
+    for place in repository.index.find_all(block_id):
+        if place != bad:
+            for _place, _id, result in _read_range(repository, [(place, block_id)]):
+                if not isinstance(result, EngineError):
+                    return result
+    return None
 
 
 def _ranges(placed: list[_Placed]) -> Iterator[list[_Placed]]:
@@ -60,7 +72,7 @@ def _ranges(placed: list[_Placed]) -> Iterator[list[_Placed]]:
     yield placed[start:]
 
 
-def _read_range(repository: Repository, placed: list[_Placed]) -> Iterator[tuple[BlockId, bytes | EngineError]]:
+def _read_range(repository: Repository, placed: list[_Placed]) -> Iterator[tuple[Place, BlockId, bytes | EngineError]]:
     first, last = placed[0][0], placed[-1][0]
     start = first.offset_bytes
     name = pack_name(first.pack_id)
@@ -72,13 +84,13 @@ def _read_range(repository: Repository, placed: list[_Placed]) -> Iterator[tuple
             for one in placed:
                 yield from _read_range(repository, [one])
             return
-        for _place, block_id in placed:
-            yield block_id, Corrupt(f"block {block_id.hex()} cannot be read: {error}")
+        for place, block_id in placed:
+            yield place, block_id, Corrupt(f"block {block_id.hex()} cannot be read: {error}")
         return
     cipher = repository.codec.keys.pack_cipher(first.pack_id)
     for place, block_id in placed:
         stored = data[place.offset_bytes - start : place.offset_bytes - start + place.length_bytes]
         try:
-            yield block_id, repository.codec.open_block(stored, wanted=block_id, cipher=cipher)
+            yield place, block_id, repository.codec.open_block(stored, wanted=block_id, cipher=cipher)
         except EngineError as error:
-            yield block_id, error
+            yield place, block_id, error

@@ -1,5 +1,6 @@
 """One repository: its header, its keys, its index, and the backups in it."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ import msgspec
 from openvbs.clock import utc_now
 from openvbs.engine.codec import Codec
 from openvbs.engine.condemned import read_collections
-from openvbs.engine.errors import BackupMissing, Corrupt, RepositoryMissing, UnknownFormat, WrongKey
+from openvbs.engine.errors import BackupMissing, Corrupt, RepositoryMissing, UnknownFormat
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import (
     BACKUPS,
@@ -26,28 +27,20 @@ from openvbs.engine.format import (
     ID_BYTES,
     ObjectKind,
 )
+from openvbs.engine.header import Header, open_header, pack_header
 from openvbs.engine.ids import BlockId
 from openvbs.engine.index import Index
 from openvbs.engine.keys import (
     KEY_BYTES,
     RootKey,
-    WrappedKey,
     derive_project_keys,
-    unwrap_project_key,
     wrap_project_key,
 )
 from openvbs.engine.leases import Lease, holding
 from openvbs.engine.tree import Tree, TreeShape
 from openvbs.stores.base import NameTaken, ObjectMissing, Store
 
-
-class _Header(msgspec.Struct):
-    magic: str
-    format: int
-    repository_id: UUID
-    block_size_bytes: int
-    created_at: str
-    keys: list[WrappedKey]
+_log = logging.getLogger(__name__)
 
 
 class _BackupContent(msgspec.Struct):
@@ -120,9 +113,14 @@ class Repository:
 
     @contextmanager
     def working(self, purpose: str) -> Iterator[Lease]:
-        """Hold a lease, with an index and condemned packs read after it was made (I6)."""
+        """Hold a lease, with an index and condemned packs read after it was made (I6).
+
+        Index segments that cannot be opened are left out, as ``index.damaged`` tells.
+        """
         with holding(self.store, self.codec, purpose) as lease:
             self.refresh()
+            for segment, error in self.index.damaged.items():
+                _log.warning("index segment %s is left out: %s", segment.hex(), error)
             yield lease
 
     def refresh(self) -> None:
@@ -151,38 +149,29 @@ def create_repository(
     assert BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX
     assert block_bytes & (block_bytes - 1) == 0
     repository_id = uuid4()
-    copy = wrap_project_key(
-        secrets.token_bytes(KEY_BYTES), root_key, repository_id=repository_id, block_bytes=block_bytes
-    )
-    header = _Header(
+    project_key = secrets.token_bytes(KEY_BYTES)
+    header = Header(
         magic=HEADER_MAGIC,
         format=FORMAT,
         repository_id=repository_id,
         block_size_bytes=block_bytes,
         created_at=utc_now().isoformat(timespec="seconds"),
-        keys=[copy],
+        keys=[wrap_project_key(project_key, root_key, repository_id=repository_id, block_bytes=block_bytes)],
     )
     # NameTaken also when our own create was repeated after an unknown outcome: the header that is there decides.
     with suppress(NameTaken):
-        store.create(HEADER_NAME, msgspec.json.format(msgspec.json.encode(header), indent=1))
+        store.create(HEADER_NAME, pack_header(header, derive_project_keys(project_key, repository_id)))
     return open_repository(store, root_key, cache=cache)
 
 
 def open_repository(store: Store, root_key: RootKey, *, cache: Path | None = None) -> Repository:
     """Open a repository; reads only the header. RepositoryMissing, WrongKey, UnknownFormat or Corrupt say why not."""
-    header = _read_header(store)
-    copies = [copy for copy in header.keys if copy.root_key_id == root_key.key_id]
-    if not copies:
-        wanted = " or ".join(copy.root_key_id for copy in header.keys) or "none: its key was destroyed"
-        raise WrongKey(
-            f"repository {header.repository_id} opens with root key {wanted}, and {root_key.key_id} was given; "
-            "name the right key file"
-        )
-    project_key = unwrap_project_key(
-        copies[0], root_key, repository_id=header.repository_id, block_bytes=header.block_size_bytes
-    )
-    codec = Codec(derive_project_keys(project_key, header.repository_id), header.block_size_bytes)
-    return Repository(store, header.repository_id, codec, cache)
+    try:
+        stored = store.get(HEADER_NAME)
+    except ObjectMissing as error:
+        raise RepositoryMissing(f"there is no repository here (no {HEADER_NAME}); init makes one") from error
+    header, keys = open_header(stored, root_key)
+    return Repository(store, header.repository_id, Codec(keys, header.block_size_bytes), cache)
 
 
 def backup_name(backup_id: str) -> str:
@@ -193,20 +182,3 @@ def backup_name(backup_id: str) -> str:
     except ValueError:
         raise BackupMissing(backup_id) from None
     raise BackupMissing(backup_id)
-
-
-def _read_header(store: Store) -> _Header:
-    try:
-        stored = store.get(HEADER_NAME)
-    except ObjectMissing as error:
-        raise RepositoryMissing(f"there is no repository here (no {HEADER_NAME}); init makes one") from error
-    try:
-        header = msgspec.json.decode(stored, type=_Header)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"{HEADER_NAME} is damaged: {error}") from error
-    if header.magic != HEADER_MAGIC or header.format != FORMAT:
-        raise UnknownFormat(f"{HEADER_NAME} states format {header.format}; this program knows {FORMAT}")
-    size = header.block_size_bytes
-    if not BLOCK_BYTES_MIN <= size <= BLOCK_BYTES_MAX or size & (size - 1):
-        raise Corrupt(f"{HEADER_NAME} states an impossible block size of {size} bytes")
-    return header

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from openvbs.engine.format import PAGE_IDS_MAX, Kind
+from openvbs.engine.format import Kind
 from openvbs.engine.ids import ZERO_ID, BlockId
 from openvbs.engine.leases import Lease
 from openvbs.engine.progress import Checkpoint, OnProgress, Progress, ignore_progress, never_stop
 from openvbs.engine.reader import read_blocks, read_pages
 from openvbs.engine.repository import Repository
-from openvbs.engine.tree import Tree, leaf_pages
+from openvbs.engine.tree import Tree, leaves
 from openvbs.sources.base import Target, TargetTooSmall
 from openvbs.units import MIB
 
@@ -115,13 +115,13 @@ class _Restore:
         )
 
     def _batches(self) -> Iterator[_Batch]:
-        for first_block, _page_id, ids in leaf_pages(self._tree, lambda ids: read_pages(self._repository, ids)):
-            if ids is None:
-                count = min(self._shape.blocks - first_block, PAGE_IDS_MAX)
-                yield _Batch(first_block, count, None)
+        for leaf in leaves(self._tree, lambda ids: read_pages(self._repository, ids)):
+            if leaf.is_zero:
+                yield _Batch(leaf.first_block, leaf.count, None)
                 continue
-            for start in range(0, len(ids), self._batch_blocks):
-                yield _Batch(first_block + start, 0, ids[start : start + self._batch_blocks])
+            assert leaf.ids is not None  # read_pages raises rather than leave one out
+            for start in range(0, leaf.count, self._batch_blocks):
+                yield _Batch(leaf.first_block + start, 0, leaf.ids[start : start + self._batch_blocks])
 
     def _reap(self, waiting: set[Future[tuple[int, int, int]]], most: int) -> set[Future[tuple[int, int, int]]]:
         while len(waiting) > most:

@@ -11,7 +11,10 @@ from openvbs.engine.ids import ZERO_ID, BlockId
 StorePage = Callable[[bytes], BlockId]
 """Makes sure that a page is stored, or will be before the commit, and gives its page id."""
 ReadPages = Callable[[list[BlockId]], dict[BlockId, bytes]]
-"""Reads pages and gives them by id."""
+"""Reads pages and gives them by id. Whether it raises or leaves out what cannot be read is its own choice."""
+
+LOST_ID = BlockId(b"")
+"""Stands for a page whose id is not known because the page above it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +129,43 @@ def pages_of(first_block: int, count: int) -> Iterator[tuple[int, int, int]]:
         first_block += length
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf page of a tree: the blocks it covers, its id and theirs."""
+
+    first_block: int
+    count: int
+    page_id: BlockId
+    ids: list[BlockId] | None
+    """None if the page could not be read; for a page of zeros all are ZERO_ID."""
+
+    @property
+    def is_zero(self) -> bool:
+        """True if nothing of it is stored."""
+        return self.page_id == ZERO_ID
+
+
 def leaf_page_ids(tree: Tree, read_pages: ReadPages) -> Iterator[tuple[int, list[BlockId]]]:
-    """The page ids of the leaves in order, in runs of up to 256: (number of the first leaf, ids)."""
+    """The page ids of the leaves in order, in runs of up to 256: (number of the first leaf, ids).
+
+    Below a page that read_pages does not give they are LOST_ID.
+    """
     yield from _descend(tree, read_pages, tree.root, tree.shape.height, 0)
 
 
-def leaf_pages(tree: Tree, read_pages: ReadPages) -> Iterator[tuple[int, BlockId, list[BlockId] | None]]:
-    """Every leaf page in order: (first block, page id, block ids), or None instead of ids for zeros."""
+def leaves(tree: Tree, read_pages: ReadPages) -> Iterator[Leaf]:
+    """Every leaf page in order."""
     for first_leaf, page_ids in leaf_page_ids(tree, read_pages):
-        pages = read_pages([page_id for page_id in page_ids if page_id != ZERO_ID])
+        pages = read_pages([page_id for page_id in page_ids if page_id not in (ZERO_ID, LOST_ID)])
         for leaf, page_id in enumerate(page_ids, first_leaf):
             first_block = leaf * PAGE_IDS_MAX
-            if page_id == ZERO_ID:
-                yield first_block, page_id, None
-                continue
             count = min(PAGE_IDS_MAX, tree.shape.blocks - first_block)
-            yield first_block, page_id, split_page(pages[page_id], count)
+            if page_id == ZERO_ID:
+                yield Leaf(first_block, count, page_id, [ZERO_ID] * count)
+            elif page_id in pages:
+                yield Leaf(first_block, count, page_id, split_page(pages[page_id], count))
+            else:
+                yield Leaf(first_block, count, page_id, None)
 
 
 def split_page(page: bytes, count: int) -> list[BlockId]:
@@ -161,7 +185,11 @@ def _descend(
         return
     first = number * PAGE_IDS_MAX
     count = min(PAGE_IDS_MAX, tree.shape.level_ids(level - 1) - first)
-    children = [ZERO_ID] * count if page_id == ZERO_ID else split_page(read_pages([page_id])[page_id], count)
+    if page_id in (ZERO_ID, LOST_ID):
+        children = [page_id] * count
+    else:
+        page = read_pages([page_id]).get(page_id)
+        children = [LOST_ID] * count if page is None else split_page(page, count)
     if level == 2:
         yield first, children
         return

@@ -31,7 +31,7 @@ _PASSING = {errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENF
 
 
 class LocalStore:
-    """A directory, made if absent. Several processes may use it at once."""
+    """A directory, made at the first write. Several processes may use it at once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -39,10 +39,6 @@ class LocalStore:
         self._known: set[str] = set()
         self._known_lock = threading.Lock()
         with _translated(str(root)):
-            root.mkdir(parents=True, exist_ok=True)
-            self._drafts.mkdir(exist_ok=True)
-            sync_folder(root.parent)
-            sync_folder(root)
             self._remove_stale_drafts()
 
     def put(self, name: str, data: Bytes) -> None:
@@ -113,8 +109,10 @@ class LocalStore:
             if folder in self._known:
                 return path
         with _translated(name):
+            self._drafts.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             # Flushed even if another process made them: it may not have come to that yet.
+            sync_folder(self._root.parent)
             for parent in path.parent.relative_to(self._root).parents:
                 sync_folder(self._root / parent)
         with self._known_lock:
@@ -144,7 +142,7 @@ class LocalStore:
 
     def _remove_stale_drafts(self) -> None:
         """Remove what killed writers left; living ones hold the lock of their draft."""
-        for draft in self._drafts.iterdir():
+        for draft in self._drafts.iterdir() if self._drafts.exists() else ():
             try:
                 descriptor = os.open(draft, os.O_WRONLY | os.O_CLOEXEC)
             except FileNotFoundError:

@@ -1,0 +1,33 @@
+"""A progress bar for work that this process does itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from openvbs.engine.progress import OnProgress, ignore_progress
+from openvbs.engine.progress import Progress as Done
+
+
+@contextmanager
+def byte_bar(label: str) -> Iterator[OnProgress]:
+    """A bar on standard error while the context lasts; nothing at all where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield ignore_progress
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(label, total=None)
+
+        def show(done: Done) -> None:
+            progress.update(task, completed=done.bytes_done, total=done.bytes_total)
+
+        yield show

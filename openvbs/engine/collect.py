@@ -1,0 +1,158 @@
+"""Giving back the space of what no backup needs: plan, then apply. Runs beside everything else (docs/format.md 5-7)."""
+
+import logging
+from dataclasses import dataclass, field
+
+from openvbs.engine.errors import Corrupt, EngineError
+from openvbs.engine.format import PACKS, Kind, parse_pack_name
+from openvbs.engine.ids import BlockId, PackId
+from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.marking import Marking
+from openvbs.engine.pack import read_listing
+from openvbs.engine.packing import Packing
+from openvbs.engine.progress import Checkpoint, never_stop
+from openvbs.engine.reader import try_read_blocks
+from openvbs.engine.repository import Repository
+from openvbs.engine.verdicts import carry_out, condemn, decide, forget_old_verdicts, merge_segments, split_ready
+
+_log = logging.getLogger(__name__)
+
+REWRITE_BELOW = 0.5
+"""A pack of which less than this share is needed is copied and then deleted."""
+REWRITE_PACKS_MAX = 256
+"""Packs copied by one collection at most; the next one goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionPlan:
+    """What a collection would do. Nothing has been changed."""
+
+    dead: frozenset[PackId]
+    """Packs of which no backup needs anything."""
+    bytes_dead: int
+    rewrite: dict[PackId, list[BlockId]] = field(repr=False)
+    """Packs of which little is needed, with the ids that are."""
+    bytes_rewrite: int
+    """Size of the packs to be copied in part."""
+    bytes_copied: int
+    """What is needed of them."""
+    packs_waiting: int
+    """Packs that earlier collections condemned and that are not deleted yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionResult:
+    """What a collection did."""
+
+    bytes_freed: int
+    packs_deleted: int
+    packs_copied: int
+    packs_waiting: int
+    """Condemned packs that running work may still need; the next collection looks again."""
+
+
+def plan_collection(
+    repository: Repository, now: float | None = None, checkpoint: Checkpoint = never_stop
+) -> CollectionPlan:
+    """See what could be given back; changes nothing but a lease. Fails if any backup or the index is damaged.
+
+    Ages of leases are told by the store's own clock, unless now (seconds since 1970) is given.
+    """
+    with repository.working("collect") as lease:
+        _refuse_damage(repository)
+        young_since = _young_since(repository, lease, now)
+        condemned = repository.index.condemned
+        stored = {
+            pack: info
+            for info in repository.store.list(PACKS)
+            if (pack := parse_pack_name(info.name)) is not None and pack not in condemned
+        }
+        marking = Marking(repository, checkpoint)
+        live = marking.live_bytes()
+        # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
+        old = {pack for pack, info in stored.items() if info.modified_at < young_since}
+        named_only = {pack for pack in live if pack not in stored}
+        dead = frozenset(pack for pack in old | named_only if not live.get(pack))
+        sparse = [pack for pack in sorted(old - dead) if live[pack] < REWRITE_BELOW * stored[pack].size_bytes][
+            :REWRITE_PACKS_MAX
+        ]
+        return CollectionPlan(
+            dead=dead,
+            bytes_dead=sum(stored[pack].size_bytes for pack in dead if pack in stored),
+            rewrite={pack: _needed_ids(repository, marking, pack) for pack in sparse},
+            bytes_rewrite=sum(stored[pack].size_bytes for pack in sparse),
+            bytes_copied=sum(live[pack] for pack in sparse),
+            packs_waiting=len(condemned),
+        )
+
+
+def apply_collection(
+    repository: Repository, plan: CollectionPlan, checkpoint: Checkpoint = never_stop, now: float | None = None
+) -> CollectionResult:
+    """Carry the plan out, and what earlier collections left; waits for nobody.
+
+    Packs that running work may need are condemned and left for the next collection. If it is killed, that one goes on.
+    """
+    with repository.working("collect") as lease:
+        _refuse_damage(repository)
+        copied = _copy_needed(repository, plan, checkpoint)
+        condemn(repository, plan.dead | copied)
+        ready, waiting = split_ready(repository, lease, now)
+        if any(collection.verdict is None for collection in ready):
+            # After the leases were seen to be gone, so that every backup made under them is walked (I8).
+            repository.refresh()
+            _refuse_damage(repository)
+            needed = Marking(repository, checkpoint).needed_condemned
+            lease.check_stored()
+            ready = [decide(repository, collection, needed) for collection in ready]
+        deleted, freed = carry_out(repository, ready, checkpoint)
+        merge_segments(repository)
+        forget_old_verdicts(repository, lease, now)
+        return CollectionResult(
+            bytes_freed=freed,
+            packs_deleted=deleted,
+            packs_copied=len(copied),
+            packs_waiting=len(frozenset().union(*(collection.condemned for collection in waiting))),
+        )
+
+
+def _refuse_damage(repository: Repository) -> None:
+    """With a segment missing, needed packs would look unneeded."""
+    for segment, error in repository.index.damaged.items():
+        raise Corrupt(f"nothing is collected while index segment {segment.hex()} is damaged; repair first") from error
+
+
+def _young_since(repository: Repository, lease: Lease, now: float | None) -> float:
+    """When the oldest running work began: packs since then may be its own, so condemning them would be in vain."""
+    moment = lease.store_now() if now is None else now
+    survey = survey_leases(repository.store, repository.codec, own=lease, now=moment)
+    return min([moment, *survey.living.values()])
+
+
+def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[BlockId]:
+    listing = read_listing(repository.store, repository.codec, pack)
+    return [entry.block_id for entry in listing if marking.is_needed_in(entry.block_id, pack)]
+
+
+def _copy_needed(repository: Repository, plan: CollectionPlan, checkpoint: Checkpoint) -> set[PackId]:
+    """Copy what is needed of sparse packs; those of which all could be copied."""
+    copied: set[PackId] = set()
+    packing = Packing(repository, threads=1)
+    try:
+        for pack, ids in plan.rewrite.items():
+            if all(_copy(repository, packing, *found) for found in try_read_blocks(repository, ids)):
+                copied.add(pack)
+            checkpoint()
+        packing.flush()
+    finally:
+        packing.close()
+    return copied
+
+
+def _copy(repository: Repository, packing: Packing, block_id: BlockId, found: bytes | EngineError) -> bool:
+    if isinstance(found, EngineError):
+        _log.warning("a pack is kept as it is: %s", found)
+        return False
+    is_page = repository.codec.id_of(found, Kind.PAGE) == block_id
+    packing.copy(block_id, Kind.PAGE if is_page else Kind.BLOCK, found)
+    return True

@@ -1,0 +1,65 @@
+"""The header of a repository: what it is, and the project key wrapped for each root key that opens it."""
+
+import hmac
+from uuid import UUID
+
+import msgspec
+from blake3 import blake3
+
+from openvbs.engine.errors import Corrupt, UnknownFormat, WrongKey
+from openvbs.engine.format import BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT, HEADER_MAGIC, HEADER_NAME
+from openvbs.engine.keys import ProjectKeys, RootKey, WrappedKey, derive_project_keys, unwrap_project_key
+
+
+class Header(msgspec.Struct):
+    """As docs/format.md section 3 has it."""
+
+    magic: str
+    format: int
+    repository_id: UUID
+    block_size_bytes: int
+    created_at: str
+    keys: list[WrappedKey]
+
+
+def pack_header(header: Header, keys: ProjectKeys) -> bytes:
+    """The header as stored: a line of JSON and a line that authenticates it."""
+    line = msgspec.json.encode(header)
+    return line + b"\n" + _mac(line, keys) + b"\n"
+
+
+def open_header(stored: bytes, root_key: RootKey) -> tuple[Header, ProjectKeys]:
+    """The header and the keys of its repository. WrongKey, UnknownFormat or Corrupt say why not."""
+    line, _, mac = stored.partition(b"\n")
+    header = _parse(line)
+    copies = [copy for copy in header.keys if copy.root_key_id == root_key.key_id]
+    if not copies:
+        wanted = " or ".join(copy.root_key_id for copy in header.keys) or "none: its key was destroyed"
+        raise WrongKey(
+            f"repository {header.repository_id} opens with root key {wanted}, and {root_key.key_id} was given; "
+            "name the right key file"
+        )
+    project_key = unwrap_project_key(
+        copies[0], root_key, repository_id=header.repository_id, block_bytes=header.block_size_bytes
+    )
+    keys = derive_project_keys(project_key, header.repository_id)
+    if not hmac.compare_digest(mac, _mac(line, keys) + b"\n"):
+        raise Corrupt(f"{HEADER_NAME} is damaged: it does not match its last line")
+    return header, keys
+
+
+def _parse(line: bytes) -> Header:
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Corrupt(f"{HEADER_NAME} is damaged: {error}") from error
+    if header.magic != HEADER_MAGIC or header.format != FORMAT:
+        raise UnknownFormat(f"{HEADER_NAME} states format {header.format}; this program knows {FORMAT}")
+    size = header.block_size_bytes
+    if not BLOCK_BYTES_MIN <= size <= BLOCK_BYTES_MAX or size & (size - 1):
+        raise Corrupt(f"{HEADER_NAME} states an impossible block size of {size} bytes")
+    return header
+
+
+def _mac(line: bytes, keys: ProjectKeys) -> bytes:
+    return blake3(line, key=keys.header_key).hexdigest().encode("ascii")

@@ -1,0 +1,87 @@
+"""Which packs the backups need: every tree is walked once, and every id found is marked where it lies."""
+
+from openvbs.engine.errors import BackupMissing, BlockMissing
+from openvbs.engine.format import BACKUPS
+from openvbs.engine.ids import ZERO_ID, BlockId, PackId
+from openvbs.engine.progress import Checkpoint
+from openvbs.engine.reader import read_pages
+from openvbs.engine.repository import Repository
+from openvbs.engine.tree import Tree, leaves
+
+_CHECKPOINT_IDS = 4096
+
+
+class Marking:
+    """What all backups need together, as of the moment that it was made: one bit per entry of the index.
+
+    The caller holds a lease, and the index was read under it without damage. BlockMissing or Corrupt if a backup is not
+    whole: then nothing may be deleted.
+    """
+
+    def __init__(self, repository: Repository, checkpoint: Checkpoint) -> None:
+        self._repository = repository
+        self._checkpoint = checkpoint
+        self._runs = repository.index.settle()
+        self._condemned = repository.index.condemned
+        self._bits = [bytearray(run.entries // 8 + 1) for run in self._runs]
+        self._since_checkpoint = 0
+        self.needed_condemned: set[PackId] = set()
+        """Condemned packs that hold a needed id that no other pack holds (I8)."""
+        for info in repository.store.list(BACKUPS):
+            try:
+                record = repository.load_backup(info.name[len(BACKUPS) :])
+            except BackupMissing:
+                continue  # deleted meanwhile
+            self._mark_tree(record.tree)
+
+    def live_bytes(self) -> dict[PackId, int]:
+        """Needed bytes of every pack that the index names and that is not condemned; 0 if nothing of it is needed."""
+        live: dict[PackId, int] = {}
+        for run, bits in zip(self._runs, self._bits, strict=True):
+            sums = {number: 0 for number, _row in run.pack_rows()}
+            for position, (number, length) in enumerate(run.places()):
+                if bits[position >> 3] >> (position & 7) & 1:
+                    sums[number] += length
+            for number, row in run.pack_rows():
+                if row.pack_id not in self._condemned:
+                    live[row.pack_id] = live.get(row.pack_id, 0) + sums[number]
+        return live
+
+    def is_needed_in(self, block_id: BlockId, pack: PackId) -> bool:
+        """True if the block is needed and this pack is the one that has it for all backups."""
+        for run, bits in zip(self._runs, self._bits, strict=True):
+            for position, place in run.find(block_id):
+                if place.pack_id == pack and bits[position >> 3] >> (position & 7) & 1:
+                    return True
+        return False
+
+    def _mark_tree(self, tree: Tree) -> None:
+        for leaf in leaves(tree, self._read_unmarked):
+            for block_id in leaf.ids or []:
+                if block_id != ZERO_ID:
+                    self._mark(block_id)
+            self._since_checkpoint += leaf.count
+            if self._since_checkpoint >= _CHECKPOINT_IDS:
+                self._since_checkpoint = 0
+                self._checkpoint()
+
+    def _read_unmarked(self, ids: list[BlockId]) -> dict[BlockId, bytes]:
+        """Those pages that were not met before; all that lies below the others is marked already."""
+        return read_pages(self._repository, [page_id for page_id in ids if self._mark(page_id)])
+
+    def _mark(self, block_id: BlockId) -> bool:
+        """Mark where the block lies; True if it was not marked yet."""
+        condemned: list[PackId] = []
+        for run, bits in zip(self._runs, self._bits, strict=True):
+            for position, place in run.find(block_id):
+                if place.pack_id in self._condemned:
+                    condemned.append(place.pack_id)
+                    continue
+                mask = 1 << (position & 7)
+                was_marked = bits[position >> 3] & mask
+                bits[position >> 3] |= mask
+                return not was_marked
+        if not condemned:
+            raise BlockMissing(block_id)
+        self.needed_condemned.update(condemned)
+        return True

@@ -1,0 +1,55 @@
+"""Making the index again from what the packs say about themselves."""
+
+from dataclasses import dataclass, field
+
+from openvbs.engine.errors import EngineError
+from openvbs.engine.format import PACKS, SEGMENTS, PackListing, parse_pack_name
+from openvbs.engine.pack import read_listing
+from openvbs.engine.progress import Checkpoint, never_stop
+from openvbs.engine.repository import Repository
+
+_SEGMENT_PACKS = 64
+
+
+@dataclass(slots=True, kw_only=True)
+class RepairReport:
+    """What a repair of the index did."""
+
+    packs_listed: int = 0
+    """Packs that no good segment named and that one names now."""
+    segments_removed: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Packs whose directory cannot be read; what they hold stays out of the index."""
+
+
+def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop) -> RepairReport:
+    """Name every pack that no good segment names in a new one, then remove the segments that cannot be opened.
+
+    Runs beside everything. A crash leaves more segments than needed.
+    """
+    report = RepairReport()
+    with repository.working("repair"):
+        damaged = list(repository.index.damaged)
+        named = repository.index.pack_sizes()
+        found: list[PackListing] = []
+        for info in repository.store.list(PACKS):
+            pack = parse_pack_name(info.name)
+            if pack is None or pack in named or pack in repository.index.condemned:
+                continue
+            try:
+                found.append(read_listing(repository.store, repository.codec, pack))
+            except EngineError as error:
+                report.problems.append(str(error))
+            if len(found) == _SEGMENT_PACKS:
+                repository.index.write_segment(found)
+                report.packs_listed += len(found)
+                found = []
+            checkpoint()
+        if found:
+            repository.index.write_segment(found)
+            report.packs_listed += len(found)
+        for segment in damaged:
+            repository.store.delete(SEGMENTS + segment.hex())
+            report.segments_removed += 1
+        repository.refresh()
+    return report

@@ -1,0 +1,167 @@
+"""The life of one collection in the store: candidates, leases waited for, verdict, deletion (docs/format.md 6)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+
+import msgspec
+
+from openvbs.engine.condemned import (
+    CandidatesContent,
+    Collection,
+    VerdictContent,
+    candidates_name,
+    pack_ids,
+    pack_texts,
+    read_collection,
+    read_collections,
+    verdict_name,
+)
+from openvbs.engine.format import ENTRY, LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
+from openvbs.engine.ids import PackId, new_object_id
+from openvbs.engine.index import segment_sizes
+from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.progress import Checkpoint
+from openvbs.engine.repository import Repository
+from openvbs.stores.base import NameTaken, ObjectMissing
+from openvbs.units import MIB
+
+VERDICT_KEPT_SECONDS = 86400.0
+"""A collector that slept longer has lost its lease, so it cannot take an old collection for an open one."""
+MERGE_SEGMENTS_MIN = 16
+MERGE_SEGMENT_BYTES_MAX = 1 * MIB
+"""Segments below this size are merged when there are MERGE_SEGMENTS_MIN of them."""
+SEGMENT_ENTRIES_MAX = 500_000
+_THREADS = 4
+
+
+def condemn(repository: Repository, packs: frozenset[PackId] | set[PackId]) -> None:
+    """Store candidates: from now on no writer that starts relies on these packs (I6)."""
+    packs = frozenset(packs) - repository.index.condemned
+    if packs:
+        _put_candidates(repository, new_object_id(), CandidatesContent(pack_texts(packs), None))
+
+
+def split_ready(repository: Repository, lease: Lease, now: float | None) -> tuple[list[Collection], list[Collection]]:
+    """Collections that may be decided or carried out, and those that running work makes wait.
+
+    Expired leases are deleted (I10). Collections whose leases were never listed get them listed now, later than their
+    candidates were stored, so all that matter are among them.
+    """
+    store, codec = repository.store, repository.codec
+    collections = read_collections(store, codec)
+    survey = survey_leases(store, codec, own=lease, now=lease.store_now() if now is None else now)
+    for lease_id in survey.expired:
+        store.delete(LEASES + lease_id)
+    ready: list[Collection] = []
+    waiting: list[Collection] = []
+    for found in collections:
+        collection = found
+        if collection.candidates is None:
+            continue
+        if collection.verdict is None:
+            if collection.candidates.leases is None:
+                content = CandidatesContent(collection.candidates.packs, sorted(survey.living))
+                lease.check()
+                _put_candidates(repository, collection.collection_id, content)
+                collection = replace(collection, candidates=content)
+            assert collection.candidates is not None
+            if survey.living.keys() & set(collection.candidates.leases or []):
+                waiting.append(collection)
+                continue
+        ready.append(collection)
+    return ready, waiting
+
+
+def decide(repository: Repository, collection: Collection, needed: set[PackId]) -> Collection:
+    """Give the collection its verdict, sparing what is needed; the first verdict stands for everybody (I8)."""
+    if collection.verdict is not None:
+        return collection
+    name = verdict_name(collection.collection_id)
+    content = msgspec.json.encode(VerdictContent(pack_texts(collection.condemned - needed)))
+    with suppress(NameTaken):
+        repository.store.create(name, repository.codec.seal_object(name, ObjectKind.VERDICT, content))
+    return read_collection(repository.store, repository.codec, collection.collection_id)
+
+
+def carry_out(repository: Repository, collections: list[Collection], checkpoint: Checkpoint) -> tuple[int, int]:
+    """Delete what the verdicts name, index first (I11); packs and bytes that this gave back."""
+    doomed: frozenset[PackId] = frozenset().union(
+        *(pack_ids(collection.verdict.packs) for collection in collections if collection.verdict is not None)
+    )
+    _replace_segments(repository, repository.index.segments_naming(doomed), doomed)
+    deleted = freed = 0
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for size in pool.map(lambda pack: _delete_pack(repository, pack), sorted(doomed)):
+            deleted += size is not None
+            freed += size or 0
+            checkpoint()
+    for collection in collections:
+        repository.store.delete(candidates_name(collection.collection_id))
+    if collections:
+        repository.refresh()
+    return deleted, freed
+
+
+def merge_segments(repository: Repository) -> None:
+    """Write many small segments again as a few larger ones, so that a repository stays quick to open."""
+    sizes = segment_sizes(repository.store)
+    small = frozenset(segment for segment, size in sizes.items() if size < MERGE_SEGMENT_BYTES_MAX)
+    if len(small) >= MERGE_SEGMENTS_MIN:
+        _replace_segments(repository, small, frozenset())
+
+
+def forget_old_verdicts(repository: Repository, lease: Lease, now: float | None) -> None:
+    """Remove the verdicts of collections that were over a day ago."""
+    over = [c for c in read_collections(repository.store, repository.codec) if c.candidates is None]
+    moment = (lease.store_now() if now is None else now) if over else 0.0
+    for collection in over:
+        name = verdict_name(collection.collection_id)
+        with suppress(ObjectMissing):
+            if moment - repository.store.stat(name).modified_at > VERDICT_KEPT_SECONDS:
+                repository.store.delete(name)
+
+
+def _put_candidates(repository: Repository, collection_id: str, content: CandidatesContent) -> None:
+    name = candidates_name(collection_id)
+    sealed = repository.codec.seal_object(name, ObjectKind.CANDIDATES, msgspec.json.encode(content))
+    repository.store.put(name, sealed)
+
+
+def _replace_segments(repository: Repository, segments: frozenset[bytes], without: frozenset[PackId]) -> None:
+    """Write new segments that say what these say but for some packs; then delete these. A crash leaves both."""
+    kept: dict[PackId, PackListing] = {}
+    entries = 0
+    read: list[bytes] = []
+    for segment in sorted(segments):
+        try:
+            listings = repository.index.read_segment(segment)
+        except ObjectMissing:
+            continue  # another collector was here
+        read.append(segment)
+        for listing in listings:
+            if listing.pack_id not in without:
+                kept[listing.pack_id] = listing
+                entries += len(listing.entries) // ENTRY.size
+        if entries >= SEGMENT_ENTRIES_MAX:
+            _write_instead(repository, kept, read)
+            kept, entries, read = {}, 0, []
+    _write_instead(repository, kept, read)
+
+
+def _write_instead(repository: Repository, kept: dict[PackId, PackListing], old: list[bytes]) -> None:
+    if kept:
+        repository.index.write_segment(list(kept.values()))
+    for segment in old:
+        repository.store.delete(SEGMENTS + segment.hex())
+
+
+def _delete_pack(repository: Repository, pack: PackId) -> int | None:
+    """The size of the pack that was deleted, or None if it was gone already."""
+    name = pack_name(pack)
+    try:
+        size = repository.store.stat(name).size_bytes
+    except ObjectMissing:
+        return None
+    repository.store.delete(name)
+    return size
