@@ -140,7 +140,9 @@ def read_config(
         for name, value in (overrides or {}).items():
             if value is not None:
                 conf.set_override(name, value)
-        return _build(conf, authtoken, tuple(config_files), with_demo_projects=with_demo_projects)
+        return _build(
+            conf, authtoken, tuple(file.absolute() for file in config_files), with_demo_projects=with_demo_projects
+        )
     except (cfg.Error, ValueError) as error:
         raise ConfigError("configuration", str(error)) from error
 

@@ -1,5 +1,6 @@
 """The options by which every command of the service finds its settings."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def read(settings: dict[str, Any]) -> Config:
     overrides = {name: settings.get(name) for name in OVERRIDES}
     demo = bool(settings.get("with_demo_projects"))
     return read_config(settings["config_files"], overrides, with_demo_projects=demo)
+
+
+def read_running(settings: dict[str, Any]) -> Config:
+    """Like read, but what is not given is as the service that runs in the data directory has it, if one does."""
+    config = read(settings)
+    try:
+        running = json.loads((config.data_dir / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return config
+    given = {name: value for name, value in settings.items() if value is not None}
+    files = settings["config_files"] or tuple(Path(file) for file in running["config_files"])
+    return read({**running["options"], **given, "config_files": files})
 
 
 def server_flags(settings: dict[str, Any]) -> list[str]:

@@ -19,6 +19,17 @@ _TICK_SECONDS = 0.1
 _IDLE_SECONDS = 60
 
 
+def running_options(config: Config) -> dict[str, str | None]:
+    """The options of [DEFAULT] that lead to this configuration, for commands that look at a running service."""
+    return {
+        "listen": str(config.listen),
+        "public_url": config.public_url,
+        "identity_listen": str(config.identity_listen),
+        "tls_cert": str(config.tls.cert) if config.tls else None,
+        "tls_key": str(config.tls.key) if config.tls else None,
+    }
+
+
 class Supervisor:
     """Keeps its children alive until it is told to stop. Must run in the main thread of a process without others:
 
@@ -102,6 +113,8 @@ class Supervisor:
             "url": self._config.public_url,
             "identity_url": f"{self._config.identity_public_url}/v3",
             "clouds": str(self._config.clouds_file) if self._config.identity_embedded else None,
+            "config_files": [str(file) for file in self._config.config_files],
+            "options": running_options(self._config),
             "children": {child.name: {"pid": child.pid, "ready": child.ready} for child in self._children},
         }
         write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
