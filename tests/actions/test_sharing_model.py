@@ -5,9 +5,18 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from openvbs.actions import audit, backups, restores, shares
 from openvbs.domain.audit import AuditQuery
@@ -56,33 +65,42 @@ class Sharing(RuleBasedStateMachine):
             del self.live[share_id]
             self.cancels += 1
 
-    @rule(target=backup_ids, project=projects)
+    @initialize(target=backup_ids)
+    def begin_with_backups(self) -> MultipleResults[str]:
+        return multiple(*[self.make_backup(project) for project in PROJECTS])
+
     def make_backup(self, project: str) -> str:
         backup_id = add_backup(self.service, project)
         self.owner[backup_id] = project
         return backup_id
 
-    @rule(target=share_ids, backup_id=backup_ids, project=projects, to=st.lists(projects, min_size=1, max_size=4))
-    def share(self, backup_id: str, project: str, to: list[str]) -> str:
-        def act() -> list[str]:
-            granted = shares.share_backup(self.service, caller(project), backup_id, to)
-            assert [share.to_project_id for share in granted] == list(dict.fromkeys(to))
-            for share in granted:
-                known = self.live.setdefault(share.id, (backup_id, share.to_project_id))
-                assert known == (backup_id, share.to_project_id)
-            return granted[0].id
+    @rule(target=backup_ids, project=projects)
+    def another_backup(self, project: str) -> str:
+        return self.make_backup(project)
 
-        refusals = {
-            "stranger": BackupNotFound,
-            "recipient": RecipientForbidden,
-            "owner": BackupNotUsable if backup_id in self.deleting else None,
-        }
-        refusal = SharedWithItself if project in to else refusals[self.party(backup_id, project)]
-        if refusal is None:
-            return act()
-        with pytest.raises(refusal):
-            act()
-        return "00000000-0000-0000-0000-000000000000"
+    @rule(target=share_ids, backup_id=backup_ids, to=st.lists(st.integers(1, 2), min_size=1, max_size=3))
+    def share(self, backup_id: str, to: list[int]) -> MultipleResults[str]:
+        """As the owner, with the first and second project after it, some named twice."""
+        owner = self.owner[backup_id]
+        wanted = [PROJECTS[(PROJECTS.index(owner) + step) % len(PROJECTS)] for step in to]
+        if backup_id in self.deleting:
+            with pytest.raises(BackupNotUsable):
+                shares.share_backup(self.service, caller(owner), backup_id, wanted)
+            return multiple()
+        granted = shares.share_backup(self.service, caller(owner), backup_id, wanted)
+        assert [share.to_project_id for share in granted] == list(dict.fromkeys(wanted))
+        before = {grant: share_id for share_id, grant in self.live.items()}
+        for share in granted:
+            assert share.id == before.get((backup_id, share.to_project_id), share.id)
+            self.live[share.id] = (backup_id, share.to_project_id)
+        return multiple(*[share.id for share in granted])
+
+    @rule(backup_id=backup_ids, project=projects)
+    def share_what_is_not_ones_own(self, backup_id: str, project: str) -> None:
+        refusals = {"stranger": BackupNotFound, "recipient": RecipientForbidden, "owner": SharedWithItself}
+        to = project if self.owner[backup_id] == project else "delta"
+        with pytest.raises(refusals[self.party(backup_id, project)]):
+            shares.share_backup(self.service, caller(project), backup_id, ["delta", to])
 
     @rule(share_id=share_ids, project=projects)
     def cancel_one(self, share_id: str, project: str) -> None:
@@ -155,6 +173,10 @@ def test_any_order_of_sharing_cancelling_deleting_and_restoring(new_database_url
     run_state_machine_as_test(
         Sharing,
         settings=settings(
-            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=12,
+            stateful_step_count=40,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
