@@ -20,7 +20,7 @@ from openvbs.engine.repository import open_repository
 from openvbs.stores.prefixed import prefixed
 from openvbs.units import MIB
 from tests.support.actions import caller
-from tests.support.site import Site
+from tests.support.site import Content, Site
 from tests.support.stores import FullStore, GatedReads, GatedStore
 from tests.support.waiting import until
 
@@ -206,7 +206,7 @@ def test_a_device_without_a_freeze_command_is_backed_up_and_marked(site: Site) -
         assert (found.is_frozen, found.bytes_total) == (False, MIB + 5)
         _, target, job = restore_backup(site.service, ALPHA, backup.id, NewRestore())
         site.succeeded(job)
-        assert site.files.volume(target.id).read_bytes()[: MIB + 6] == device.read_bytes() + b"\0"
+        assert site.content(target.id).pieces == Content(device).pieces
         assert dataclasses.replace(site.volume(volume.id), updated_at=None) == dataclasses.replace(
             volume, updated_at=None
         )
