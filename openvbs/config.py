@@ -254,7 +254,10 @@ def _parse(config_files: Sequence[Path]) -> dict[str, dict[str, list[str]]]:
     for file in config_files:
         try:
             cfg.ConfigParser(str(file), sections).parse()
-        except (cfg.Error, OSError, ValueError) as error:
+        except cfg.ParseError as error:
+            # Not the text of the line, which may be a password.
+            raise ConfigError("--config-file", f"{file}, line {error.lineno}: {error.msg}") from None
+        except (OSError, ValueError) as error:
             raise ConfigError("--config-file", f"{file}: {error}") from error
     return sections
 
