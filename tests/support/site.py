@@ -213,12 +213,20 @@ class WorkerProcess:
         self.process.wait()
 
     def hold(self) -> None:
+        """Hold it still, as a machine that hangs."""
         self.process.send_signal(signal.SIGSTOP)
+
+    def let_go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill it if it still runs."""
         if self.process.poll() is None:
             self.kill()
         assert self.process.stdout is not None
