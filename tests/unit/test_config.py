@@ -152,8 +152,6 @@ def test_addresses() -> None:
 
 def test_the_manual_lists_every_option_with_its_default() -> None:
     manual = (ROOT / "docs/operations.md").read_text()
-    rows = dict(re.findall(r"^\| `\[(\w+)\] \w+` \|", manual, re.MULTILINE))
-    assert rows
     for group, options in OPTIONS.items():
         for option in options:
             row = re.search(rf"^\| `\[{group}\] {option.dest}` \| ([^|]*) \|", manual, re.MULTILINE)
