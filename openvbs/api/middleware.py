@@ -17,6 +17,7 @@ from openvbs.auth.identity import IdentityUnavailable
 from openvbs.clock import monotonic_seconds
 from openvbs.domain.errors import RuleError
 from openvbs.errors import Unavailable
+from openvbs.units import KIB, MIB
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -25,6 +26,8 @@ _ACCESS = logging.getLogger("openvbs.access")
 _REQUEST_ID = "openvbs.request_id"
 _ID_HEADERS = ("X-Request-Id", "X-OpenStack-Request-Id", "X-Compute-Request-Id")
 _UNMATCHED = "unmatched"
+_UNREAD_BYTES_MIN = 64 * KIB
+_UNREAD_BYTES_MAX = 64 * MIB
 
 
 def with_request_id(app: Wsgi) -> Wsgi:
@@ -36,9 +39,22 @@ def with_request_id(app: Wsgi) -> Wsgi:
         if environ.get("PATH_INFO") == "/v3/":  # the one path that means the same with a slash behind
             environ["PATH_INFO"] = "/v3"
         with logs.bind(request_id=request_id):
-            return app(environ, start_response)
+            answer = app(environ, start_response)
+        _drop_unread_body(environ)
+        return answer
 
     return call
+
+
+def _drop_unread_body(environ: dict[str, Any]) -> None:
+    """Take what the client still sends: one that is cut off while it sends never reads our answer.
+
+    Little fits into the sockets' buffers anyway; what is far too much is cut off.
+    """
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and _UNREAD_BYTES_MIN < int(length) <= _UNREAD_BYTES_MAX:
+        while environ["wsgi.input"].read(_UNREAD_BYTES_MIN):
+            pass
 
 
 class Observe:

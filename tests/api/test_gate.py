@@ -1,11 +1,13 @@
 """What every request meets before its handler, and what every answer carries."""
 
+import io
 import re
 import uuid
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from falcon import testing
 
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
@@ -232,3 +234,13 @@ def test_metrics_name_routes_and_never_ids(alpha: Client, service: Service) -> N
     assert SOME_ID not in text
     assert ALPHA not in text
     assert 'openvbs_jobs_open{status="INIT"} 1.0' in text
+
+
+def test_a_body_that_nobody_wanted_is_taken_to_its_end(app: Any) -> None:
+    sent = io.BytesIO(b"x" * 200_000)
+    environ = testing.create_environ(method="POST", path="/nowhere", headers={"Content-Length": "200000"})
+    environ["wsgi.input"] = sent
+    start_response = testing.StartResponseMock()
+    app(environ, start_response)
+    assert start_response.status == "404 Not Found"
+    assert sent.read() == b""
