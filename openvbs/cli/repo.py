@@ -1,7 +1,6 @@
 """``openvbs repo``: a repository without any server or database."""
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -25,7 +24,6 @@ from openvbs.engine.restore import restore as restore_backup
 from openvbs.errors import OpenVbsError
 from openvbs.sources.base import Target
 from openvbs.sources.file import FileSource, FileTarget
-from openvbs.stores.base import Store
 from openvbs.stores.urls import open_store
 from openvbs.units import KIB, MIB
 
@@ -64,12 +62,8 @@ def _repository_command(function: _Function) -> _Function:
 @contextmanager
 def _opened(url: str, key_file: Path, cache: Path | None) -> Iterator[Repository]:
     key = load_root_key(key_file)
-    with closing(_store(url)) as store, open_repository(store, key, cache=cache) as repository:
+    with closing(open_store(url)) as store, open_repository(store, key, cache=cache) as repository:
         yield repository
-
-
-def _store(url: str) -> Store:
-    return open_store(url, environment=os.environ)
 
 
 @repo.command()
@@ -87,7 +81,7 @@ def init(url: str, *, key_file: Path, cache: Path | None, block_kib: str, as_jso
     made_key = not key_file.exists()
     key = create_root_key(key_file) if made_key else load_root_key(key_file)
     with (
-        closing(_store(url)) as store,
+        closing(open_store(url)) as store,
         create_repository(store, key, block_bytes=int(block_kib) * KIB, cache=cache) as repository,
     ):
         repository_id, block_bytes = str(repository.id), repository.block_bytes

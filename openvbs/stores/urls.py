@@ -1,22 +1,27 @@
 """From what an operator writes to a store."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from openvbs.errors import OpenVbsError
 from openvbs.stores.base import Store
 from openvbs.stores.local import LocalStore
+from openvbs.stores.retry import RetryStore
+from openvbs.stores.s3 import S3Store
 
 
 class BadUrl(OpenVbsError):
     """The place of a store is neither a directory nor s3://bucket/prefix."""
 
 
-def open_store(url: str, *, environment: Mapping[str, str] | None = None) -> Store:
-    """The store at a directory, made if absent, or in a bucket.
+def open_store(url: str) -> Store:
+    """The store at a directory, made at the first write, or in a bucket; with retries.
 
-    For a bucket, environment holds the usual AWS_* variables.
+    For a bucket, the usual AWS_* environment variables give endpoint, region and credentials.
     """
-    if "://" not in url:
-        return LocalStore(Path(url).absolute())
-    raise BadUrl(f"{url} is neither a directory nor s3://bucket/prefix")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return RetryStore(LocalStore(Path(url).absolute()))
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise BadUrl(f"{url} is neither a directory nor s3://bucket/prefix")
+    return RetryStore(S3Store(bucket, prefix.strip("/") or None))
