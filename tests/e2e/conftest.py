@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cancelling import R2, World
 from tests.support.parties import Login, Parties, Party, log_in_all, login
 from tests.support.records import Records, stopped
 from tests.support.service import RunningKeystone, RunningService, free_port_pair
+from tests.support.steps import cancel_all, new_backup, new_volume, share
 from tests.support.tokens import bad_token as make_bad_token
 
 
@@ -87,3 +89,37 @@ def records(service: RunningService, database_url: str) -> Iterator[Records]:
 def worker_stopped(service: RunningService, records: Records) -> Callable[[], AbstractContextManager[None]]:
     """While inside, jobs are accepted but none runs."""
     return lambda: stopped(service.children()["worker"], records)
+
+
+@pytest.fixture(scope="session")
+def backups(parties: Parties) -> dict[str, str]:
+    """Volumes and backups that all cases share."""
+    alpha, gamma = parties.alpha, parties.gamma
+    return {
+        "spare volume": new_volume(alpha),
+        "beta's volume": new_volume(parties.beta),
+        "own": new_backup(alpha, new_volume(alpha), "ledger"),
+        "strangers": new_backup(gamma, new_volume(gamma), "strange"),
+    }
+
+
+@pytest.fixture
+def world(parties: Parties, backups: dict[str, str]) -> Iterator[World]:
+    alpha, gamma = parties.alpha, parties.gamma
+    share_to_r, share_to_r2 = share(alpha, backups["own"], parties.beta, R2)
+    yield World(
+        alpha=alpha,
+        beta=parties.beta,
+        gamma=gamma,
+        reader=parties.reader,
+        admin=parties.admin,
+        backup=backups["own"],
+        share=share_to_r,
+        share2=share_to_r2,
+        strangers_backup=backups["strangers"],
+        strangers_share=share(gamma, backups["strangers"], R2)[0],
+        spare_volume=backups["spare volume"],
+        betas_volume=backups["beta's volume"],
+    )
+    cancel_all(alpha, backups["own"])
+    cancel_all(gamma, backups["strangers"])
