@@ -25,8 +25,12 @@ class Identity:
 
 
 def read_identity(environ: Environ) -> Identity | None:
-    """The identity that ``Authenticate`` left in the request, or None when there was no valid token."""
-    if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":
+    """The identity that ``Authenticate`` left in the request, or None when there was no valid token.
+
+    A service's token beside the user's must be valid too.
+    """
+    statuses = (environ.get("HTTP_X_IDENTITY_STATUS"), environ.get("HTTP_X_SERVICE_IDENTITY_STATUS", "Confirmed"))
+    if statuses != ("Confirmed", "Confirmed"):
         return None
     roles = environ.get("HTTP_X_ROLES") or ""
     return Identity(

@@ -107,17 +107,20 @@ class Permissions:
 
     def __init__(self, policy_file: Path | None = None) -> None:
         """Raises what oslo.policy raises when the file is missing or malformed."""
+        if policy_file is not None and not policy_file.is_file():
+            raise cfg.ConfigFilesNotFoundError([str(policy_file)])
         conf = cfg.ConfigOpts()
         conf([], project="openvbs", default_config_files=[], default_config_dirs=[])
-        # Without a file nothing may be picked up from the folders that oslo.config would search.
-        self._enforcer = policy.Enforcer(conf, policy_file=str(policy_file) if policy_file else None)
+        rules = defaults()
+        self._enforcer = policy.Enforcer(
+            conf,
+            policy_file=str(policy_file) if policy_file else None,
+            # Without a file nothing may be picked up from the folders that oslo.policy would search.
+            use_conf=policy_file is not None,
+            rules=None if policy_file else {rule.name: rule.check for rule in rules},
+        )
         conf.set_override("policy_dirs", [], group="oslo_policy")
-        if policy_file is None:
-            self._enforcer.use_conf = True
-            self._enforcer.policy_file = "/dev/null"
-        elif not policy_file.is_file():
-            raise cfg.ConfigFilesNotFoundError([str(policy_file)])
-        self._enforcer.register_defaults(defaults())
+        self._enforcer.register_defaults(rules)
         self._enforcer.load_rules()
 
     def require(self, caller: Caller, action: str) -> None:

@@ -156,6 +156,18 @@ def test_identity_headers_of_the_request_itself_are_not_believed(keystone: Keyst
     assert check(tokens, "good", **forged) == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"reader"}))
 
 
+def test_a_service_token_beside_must_be_valid_too(keystone: Keystone) -> None:
+    keystone.tokens = {
+        "good": token_of("u1", "reader"),
+        "nova": token_of("nova", "service"),
+        "user": token_of("someone", "member"),
+    }
+    tokens = KeystoneTokens(settings(keystone.url))
+    assert check(tokens, "good", HTTP_X_SERVICE_TOKEN="nova") is not None
+    assert check(tokens, "good", HTTP_X_SERVICE_TOKEN="user") is None
+    assert check(tokens, "good", HTTP_X_SERVICE_TOKEN="garbage") is None
+
+
 def test_keystone_away_is_no_answer_about_the_token() -> None:
     with pytest.raises(IdentityUnavailable):
         check(KeystoneTokens(settings("http://127.0.0.1:1/v3")), "any")
