@@ -27,6 +27,8 @@ class Failure:
     error_code: str
     reason: str
     cancelled: bool = False
+    is_full: bool = False
+    """Space ran out, so what can be given back is wanted at once."""
 
 
 class JobFailed(OpenVbsError):
@@ -49,7 +51,7 @@ def failure_of(kind: str, error: Exception) -> Failure:
     if isinstance(error, JobFailed):
         return Failure(error.error_code or code, _cut(str(error)))
     if is_full(error):
-        return Failure(code, _cut(f"No space is left: {error}"))
+        return Failure(code, _cut(f"No space is left: {error}"), is_full=True)
     if isinstance(error, OpenVbsError):
         return Failure(code, _cut(str(error)))
     if isinstance(error, OSError) and error.strerror:

@@ -194,7 +194,7 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
     _release(connection, parts, job)
     repository_id = backups.repository_of(connection, _backup_id(job))
     if repository_id is not None:
-        request_collection(connection, parts, repository_id)
+        request_collection(connection, parts, repository_id, delay_seconds=0 if failure.is_full else None)
 
 
 def _undo(parts: Parts, job: Job) -> None:

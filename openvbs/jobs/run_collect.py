@@ -3,13 +3,18 @@
 | step | a crash after it leaves |
 |---|---|
 | purge | deleted backups whose data is gone and noted so |
+| collect | a collection that the next attempt carries on (docs/format.md) |
 | publish | nothing to do |
 """
+
+import logging
 
 import sqlalchemy as sa
 
 from openvbs.db import backups, jobs
 from openvbs.domain.job import Job
+from openvbs.engine.collect import apply_collection, plan_collection
+from openvbs.engine.errors import RepositoryMissing
 from openvbs.jobs.collecting import AGAIN, request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
@@ -17,10 +22,16 @@ from openvbs.jobs.run import Run
 from openvbs.jobs.run_delete import remove_data
 from openvbs.jobs.runner import Runner
 
+log = logging.getLogger(__name__)
+
+WAITING_RETRY_SECONDS = 600.0
+"""When to look again for packs that work under way may still need."""
+
 
 def _work(run: Run) -> None:
     run.step("purge", lambda: _purge(run))
-    run.step("publish", lambda: _publish(run))
+    packs_waiting = run.step("collect", lambda: _collect(run))
+    run.step("publish", lambda: _publish(run, packs_waiting))
 
 
 def _purge(run: Run) -> None:
@@ -35,11 +46,25 @@ def _purge(run: Run) -> None:
             backups.mark_purged(connection, backup_id, now=parts.clock())
 
 
-def _publish(run: Run) -> None:
+def _collect(run: Run) -> int:
+    """How many packs had to be left for the next collection."""
+    try:
+        repository = run.parts.repositories.get(run.job.project_id)
+    except RepositoryMissing:
+        return 0
+    plan = plan_collection(repository, checkpoint=run.checkpoint)
+    result = apply_collection(repository, plan, checkpoint=run.checkpoint)
+    log.info("collected %d bytes in %d packs", result.bytes_freed, result.packs_deleted)
+    return result.packs_waiting
+
+
+def _publish(run: Run, packs_waiting: int) -> None:
     with run.publishing() as connection:
         job = jobs.find(connection, run.job.id, project_id=None)
         if job is not None and job.arguments.get(AGAIN):
             request_collection(connection, run.parts, run.job.project_id)
+        elif packs_waiting:
+            request_collection(connection, run.parts, run.job.project_id, delay_seconds=WAITING_RETRY_SECONDS)
 
 
 def _mark_failed(_connection: sa.Connection, _parts: Parts, _job: Job, _failure: Failure) -> None:
