@@ -114,7 +114,7 @@ def check_database(config: Config) -> Iterator[Finding]:
 
 def check_store(config: Config) -> Iterator[Finding]:
     """An object can be written, read back and removed; there is room for more."""
-    store = open_store(config.store_url, environment=os.environ)
+    store = open_store(config.store_url)
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(4096)
     try:
         store.create(name, data)

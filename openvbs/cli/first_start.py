@@ -1,7 +1,5 @@
 """What a service needs on disk before its first process starts."""
 
-import os
-
 import click
 
 from openvbs.config import Config, ConfigError
@@ -40,7 +38,7 @@ def ensure_accounts(config: Config) -> None:
 
 
 def _store_in_use(config: Config) -> bool:
-    store = open_store(config.store_url, environment=os.environ)
+    store = open_store(config.store_url)
     try:
         return next(iter(store.list("")), None) is not None
     finally:
