@@ -1,5 +1,6 @@
 """Many sealed blocks in one object: the builder fills one, and a directory tells what it holds."""
 
+import mmap
 from collections.abc import Iterator
 
 from cryptography.exceptions import InvalidTag
@@ -37,7 +38,8 @@ class PackBuilder:
 
     def __init__(self, codec: Codec, size_bytes: int = PACK_BYTES) -> None:
         self._codec = codec
-        self._buffer = memoryview(bytearray(size_bytes))
+        # A mapping and no bytearray: pages that a small pack never touches take neither memory nor time.
+        self._buffer = memoryview(mmap.mmap(-1, size_bytes))
         self.start()
 
     def start(self) -> None:

@@ -26,9 +26,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _translated(path, "open"):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size_bytes = _size_of(self._descriptor, path)
+        self._descriptor, self.size_bytes = _open(path, os.O_RDONLY)
 
     def extents(self) -> Iterator[Extent]:
         position = 0
@@ -65,10 +63,8 @@ class FileTarget:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.is_blank = False
-        with _translated(path, "open"):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self.size_bytes = _size_of(self._descriptor, path)
-            self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
+        self._descriptor, self.size_bytes = _open(path, os.O_RDWR)
+        self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
 
     @classmethod
     def create(cls, path: Path, size_bytes: int) -> "FileTarget":
@@ -139,11 +135,15 @@ def _cannot(code: int) -> bool:
     raise OSError(code, os.strerror(code))
 
 
-def _size_of(descriptor: int, path: Path) -> int:
-    mode = os.fstat(descriptor).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-        raise SourceError(f"{path} is neither a file nor a block device")
-    return os.lseek(descriptor, 0, os.SEEK_END)
+def _open(path: Path, flags: int) -> tuple[int, int]:
+    """Descriptor and size of a file or block device."""
+    with _translated(path, "open"):
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
+            return descriptor, os.lseek(descriptor, 0, os.SEEK_END)
+    os.close(descriptor)
+    raise SourceError(f"{path} is neither a file nor a block device")
 
 
 def _read_into(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:
