@@ -10,6 +10,7 @@ from openvbs.engine.errors import BackupMissing, EngineError
 from openvbs.engine.format import (
     BACKUPS,
     LEASES,
+    PACK_BYTES_MAX,
     PACK_HEADER,
     PACKS,
     ObjectKind,
@@ -80,14 +81,15 @@ def check_data(
     with repository.working("check") as lease:
         report = CheckReport()
         broken = _check_objects(repository, report)
-        chosen = _sampled(sorted(repository.index.pack_sizes().keys() - broken), sample)
+        present = repository.index.pack_sizes().keys() - {pack for pack, size in broken.items() if not size}
+        chosen = _sampled(sorted(present), sample)
         bad = _DataCheck(repository, lease, report, on_progress, checkpoint).check(chosen)
         _Walk(repository, broken, bad, checkpoint).walk(report)
         return report
 
 
-def _check_objects(repository: Repository, report: CheckReport) -> frozenset[PackId]:
-    """Look at all objects but backups; the packs that are missing or have another size than they should."""
+def _check_objects(repository: Repository, report: CheckReport) -> dict[PackId, int]:
+    """Look at all objects but backups; the packs that have another size than they should, with that, 0 if missing."""
     for segment, error in repository.index.damaged.items():
         report.problems.append(f"index segment {segment.hex()} cannot be used: {error}")
     _check_leases(repository, report)
@@ -99,15 +101,15 @@ def _check_objects(repository: Repository, report: CheckReport) -> frozenset[Pac
             report.problems.append(f"{info.name} is not named like a pack")
         elif pack in sizes:
             stored[pack] = info.size_bytes
-    broken = set()
+    broken: dict[PackId, int] = {}
     for pack, size in sorted(sizes.items()):
         if stored.get(pack) == size:
             continue
-        broken.add(pack)
+        broken[pack] = stored.get(pack, 0)
         if pack not in repository.index.condemned:
             what = f"has {stored[pack]} bytes instead of {size}" if pack in stored else "is missing"
             report.problems.append(f"pack {pack.hex()} {what}")
-    return frozenset(broken)
+    return broken
 
 
 def _sampled(packs: list[PackId], sample: float) -> list[PackId]:
@@ -225,7 +227,7 @@ class _Walk:
     def __init__(
         self,
         repository: Repository,
-        broken: frozenset[PackId],
+        broken: dict[PackId, int],
         bad: frozenset[tuple[PackId, BlockId]],
         checkpoint: Checkpoint,
     ) -> None:
@@ -281,7 +283,8 @@ class _Walk:
 
     def _is_good(self, block_id: BlockId) -> bool:
         return block_id == ZERO_ID or any(
-            place.pack_id not in self._broken and (place.pack_id, block_id) not in self._bad
+            place.offset_bytes + place.length_bytes <= self._broken.get(place.pack_id, PACK_BYTES_MAX)
+            and (place.pack_id, block_id) not in self._bad
             for place in self._repository.index.find_all(block_id)
         )
 

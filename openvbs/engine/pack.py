@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cryptography.exceptions import InvalidTag
 
 from openvbs.engine.codec import Codec
-from openvbs.engine.errors import Corrupt
+from openvbs.engine.errors import Corrupt, EngineError
 from openvbs.engine.format import (
     BLOCK_HEADER,
     DIRECTORY_NONCE,
@@ -130,7 +130,7 @@ def _open_directory(codec: Codec, pack_id: PackId, trailer: bytes, sealed: bytes
     return listing
 
 
-def open_pack(codec: Codec, listing: PackListing, pack: bytes) -> Iterator[tuple[BlockId, bytes | Corrupt]]:
+def open_pack(codec: Codec, listing: PackListing, pack: bytes) -> Iterator[tuple[BlockId, bytes | EngineError]]:
     """Every block of a pack that was read whole, opened; a damaged one as the error that says so."""
     cipher = codec.keys.pack_cipher(listing.pack_id)
     view = memoryview(pack)
@@ -138,5 +138,5 @@ def open_pack(codec: Codec, listing: PackListing, pack: bytes) -> Iterator[tuple
         stored = view[entry.offset_bytes : entry.offset_bytes + entry.length_bytes]
         try:
             yield entry.block_id, codec.open_block(stored, wanted=entry.block_id, cipher=cipher)
-        except Corrupt as error:
+        except EngineError as error:
             yield entry.block_id, error
