@@ -1,6 +1,7 @@
 """The command ``openvbs``. Each sub-command is imported only when it is asked for: some need half a second."""
 
 import importlib
+import os
 
 import click
 
@@ -13,6 +14,7 @@ COMMANDS = {
     "worker": ("openvbs.cli.serve:worker", "Run one worker process."),
     "identity": ("openvbs.cli.serve:identity", "Run only the embedded Keystone."),
     "migrate": ("openvbs.cli.serve:migrate", "Bring the database to the schema of this release."),
+    "volume": ("openvbs.cli.volume:volume", "Import, export and register volumes on this machine."),
     "share": ("openvbs.cli.share:share", "Share backups with other projects, see shares, cancel them."),
     "job": ("openvbs.cli.job:job", "Follow backups and restores while they run, cancel them."),
     "repo": ("openvbs.cli.repo:repo", "Back up, restore and check without a server."),
@@ -49,6 +51,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="openvbs")
 def main() -> None:
     """OpenVBS: back up volumes, restore them, share backups with other projects."""
+    os.umask(0o077)  # keys, records and images of disks: nothing that any command writes is for others to read
 
 
 if __name__ == "__main__":

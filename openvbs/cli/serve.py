@@ -118,7 +118,6 @@ def _start(process: str, settings: dict[str, Any]) -> Config:
     lifeline.let_signals_through()
     if (parent_pid := settings.get("parent_pid")) is not None:
         lifeline.die_with_parent(parent_pid)
-    os.umask(0o077)
     config = read(settings)
     if process in {"api", "worker"}:
         _metrics_folder(config).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -144,9 +144,9 @@ class Server:
     def is_ready(self) -> bool:
         return self._process.is_ready()
 
-    def stop(self) -> None:
-        """SIGTERM; asserts a clean end."""
-        self._process.stop()
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop; asserts a clean end."""
+        self._process.stop(number)
 
     def kill(self) -> None:
         """SIGKILL to its process group. The next start waits until every child is gone, too."""
@@ -213,14 +213,18 @@ class RunningService(Server):
         database_url: str | None = None,
         external_keystone: RunningKeystone | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
-        flags: tuple[str, ...] = (),
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
-        """``settings`` are further options by section. The configuration and the log lie beside the data directory."""
+        """``settings`` are further options by section, ``tls`` certificate and key.
+
+        The configuration and the log lie beside the data directory.
+        """
         self.data_dir = data_dir
         self.keystone = external_keystone
         self.port = external_keystone.service_port if external_keystone else free_port_pair()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.identity_url = external_keystone.url if external_keystone else f"http://127.0.0.1:{self.port + 1}"
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.identity_url = external_keystone.url if external_keystone else f"{scheme}://127.0.0.1:{self.port + 1}"
         self.clouds_file = (external_keystone or self).data_dir / "clouds.yaml"
         self.config_file = data_dir.with_name(data_dir.name + ".conf")
         sections: dict[str, dict[str, object]] = {name: dict(options) for name, options in (settings or {}).items()}
@@ -237,7 +241,8 @@ class RunningService(Server):
         """What commands like ``openvbs volume import`` need to find this service's settings."""
         demo_flags = ["--with-demo-projects"] if demo and not external_keystone else []
         where = [*self.folder_flags, f"--listen=127.0.0.1:{self.port}"]
-        self._process = Process(["serve", *where, *demo_flags, *flags], data_dir.with_name(data_dir.name + ".log"))
+        tls_flags = [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"] if tls else []
+        self._process = Process(["serve", *where, *demo_flags, *tls_flags], data_dir.with_name(data_dir.name + ".log"))
 
     def children(self) -> dict[str, int]:
         """Name -> pid of the processes that the supervisor keeps."""
