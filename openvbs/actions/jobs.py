@@ -1,12 +1,17 @@
 """Look at jobs and cancel them."""
 
+from datetime import timedelta
+
 from openvbs.actions.service import Service, record
 from openvbs.auth.caller import Caller
-from openvbs.db import jobs
+from openvbs.db import jobs, workers
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.errors import JobEnded, JobNotCancellable, JobNotFound
 from openvbs.domain.job import CANCELLABLE, ENDED, Job, JobQuery
 from openvbs.domain.page import Page
+
+WORKER_SILENT_MAX = timedelta(seconds=60)
+"""A worker that was silent for longer is taken for dead."""
 
 
 def get_job(service: Service, caller: Caller, job_id: str) -> Job:
@@ -60,3 +65,11 @@ def open_jobs_by_status(service: Service) -> dict[str, int]:
     """How many jobs wait and run, over all projects; for the operator's metrics, no caller involved."""
     with service.database.read() as connection:
         return jobs.count_open(connection)
+
+
+def worker_is_alive(service: Service) -> bool:
+    """Has any worker said within the last minute that it runs? For the operator, no caller involved."""
+    with service.database.read() as connection:
+        beats = workers.list_all(connection)
+    now = service.clock()
+    return any(now - at < WORKER_SILENT_MAX for _, at in beats)

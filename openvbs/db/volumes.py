@@ -159,3 +159,10 @@ def end_work(connection: sa.Connection, volume_id: str, *, from_status: Sequence
         status=sa.func.coalesce(volumes.c.previous_status, "available"),
         previous_status=None,
     )
+
+
+def registered_at(connection: sa.Connection, path: str) -> str | None:
+    """The id of the volume whose bytes lie at this path of the operator's, if one is registered there."""
+    return connection.scalar(
+        sa.select(volumes.c.id).where(volumes.c.path == path, volumes.c.deleted_at.is_(None)).limit(1)
+    )

@@ -48,9 +48,8 @@ def _copy_in(run: Run) -> None:
         raise JobFailed(
             f"{image.path} takes {image.stored_bytes / GIB:.2f} GiB; {files.directory} has {free / GIB:.2f} GiB free"
         )
-    if image.format is not ImageFormat.RAW:
-        raise JobFailed(f"{image.path} is a {image.format.value} image; only raw ones can be imported")
-    files.copy_to_volume(image.path, volume.id, size_bytes=volume.size_bytes, watch=watch(run))
+    put = files.copy_to_volume if image.format is ImageFormat.RAW else files.convert_to_volume
+    put(image.path, volume.id, size_bytes=volume.size_bytes, watch=watch(run))
 
 
 def _publish(run: Run, working_status: VolumeStatus) -> None:

@@ -12,6 +12,8 @@ from openvbs.sources.base import SourceError
 
 PROGRAM = "qemu-img"
 PACKAGE = "qemu-utils"
+_ONLY_LEAKS = 3
+"""What ``qemu-img check`` says of an image that is whole but wastes space."""
 _LOOK_SECONDS = 0.2
 _OUTPUT_CHARACTERS_MAX = 300
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
@@ -40,6 +42,7 @@ def convert_to_raw(
     program = shutil.which(PROGRAM)
     if program is None:
         raise ProgramMissing
+    _check(program, image)
     command = [program, "convert", "-p", "-n", "--target-is-zero", "-f", "qcow2", "-O", "raw"]
     size_bytes = image.stat().st_size
     with (
@@ -60,11 +63,22 @@ def convert_to_raw(
                 on_progress(int(size_bytes * percent.value / 100), size_bytes)
         except BaseException:
             process.kill()
+            percent.thread.join()
             raise
         if process.wait() != 0:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()[-_OUTPUT_CHARACTERS_MAX:]
             raise SourceError(f"{PROGRAM} cannot convert {image}: {said}")
+
+
+def _check(program: str, image: Path) -> None:
+    """Refuse a damaged image: what is missing at its end would silently become zeros."""
+    done = subprocess.run(
+        [program, "check", "-f", "qcow2", str(image)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode not in {0, _ONLY_LEAKS}:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-_OUTPUT_CHARACTERS_MAX:]
+        raise SourceError(f"{image} is a damaged qcow2 image: {said}")
 
 
 class _Percent:

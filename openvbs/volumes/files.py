@@ -6,6 +6,7 @@ from pathlib import Path
 
 from openvbs.files import sync_folder
 from openvbs.sources.base import SourceError
+from openvbs.sources.qcow2 import convert_to_raw
 from openvbs.volumes.copy import CannotClone, Watch, clone_file, copy_file, replacing, sweep_temporary
 
 
@@ -44,6 +45,12 @@ class VolumeFiles:
     def copy_to_volume(self, source: Path, volume_id: str, *, size_bytes: int, watch: Watch) -> None:
         """The volume's bytes become those of source, then zeros up to size_bytes; at once, or not at all."""
         copy_file(source, self.volume(volume_id), size_bytes=size_bytes, watch=watch)
+
+    def convert_to_volume(self, image: Path, volume_id: str, *, size_bytes: int, watch: Watch) -> None:
+        """The volume's bytes become those of the disk in a qcow2 image, then zeros; at once, or not at all."""
+        with replacing(self.volume(volume_id)) as descriptor:
+            os.ftruncate(descriptor, size_bytes)
+            convert_to_raw(image, descriptor, on_progress=watch.on_progress, checkpoint=watch.checkpoint)
 
     def copy_to_snapshot(self, source: Path, snapshot_id: str, watch: Watch) -> None:
         """The snapshot is a copy of a volume's file or device as it is now."""

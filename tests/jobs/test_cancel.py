@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from openvbs.actions.backups import create_backup, delete_backup
+from openvbs.actions.images import import_image
 from openvbs.actions.jobs import cancel_job
 from openvbs.actions.restores import restore_backup
 from openvbs.actions.shares import cancel_share, share_backup
@@ -210,3 +211,16 @@ def test_a_device_without_a_freeze_command_is_backed_up_and_marked(site: Site) -
         assert dataclasses.replace(site.volume(volume.id), updated_at=None) == dataclasses.replace(
             volume, updated_at=None
         )
+
+
+def test_an_import_that_is_cancelled_leaves_no_file(site: Site) -> None:
+    image = site.directory / "image"
+    image.write_bytes(b"x" * MIB)
+    volume, job = import_image(
+        site.service, caller("alpha"), path=str(image), size_bytes=MIB, stored_bytes=MIB, name="n"
+    )
+    cancel_job(site.service, caller("alpha"), job.id)
+    with site.worker():
+        assert site.failed(job).fail_reason == "cancelled by user user-of-alpha"
+        assert site.volume(volume.id).status == "error"
+        assert not site.files.volume(volume.id).exists()
