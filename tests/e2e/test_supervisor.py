@@ -1,8 +1,6 @@
 """``openvbs serve`` from the outside: first start, stop, kill, what it refuses, and what it never says."""
 
 import contextlib
-import datetime as dt
-import ipaddress
 import json
 import os
 import re
@@ -15,12 +13,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
+from tests.support.certificates import make_certificate
 from tests.support.service import OPENVBS, RunningKeystone, RunningService
 from tests.support.waiting import until
 
@@ -50,27 +46,7 @@ def descendants(pid: int) -> list[int]:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate of 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "openvbs test")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=60))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
-    return cert_file, key_file
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_life_with_tls_and_kills(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
