@@ -23,7 +23,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.volumes.copy import copy_file
 
 _FREE_BYTES_MIN = 4 * GIB
-_FILES_BYTES = 256 * MIB
+_FILES_BYTES = 192 * MIB
 _IMAGE_BYTES = GIB
 
 
@@ -68,13 +68,13 @@ def _tell(report: Report, service: Service, folder: Path) -> None:
         step.result = "API, worker and a real Keystone, on SQLite and a local repository"
     story = Story(report, service, monday)
     story.import_volume()
-    story.back_up("monday")
+    story.back_up("monday", monday)
     with report.step("change some files on the disk") as step:
         copy_file(monday, tuesday)
         changed, step.size_bytes = change_image(tuesday, files, folder)
-        service.openvbs("volume", "import", str(tuesday), "--into", story.volume_id, as_operator=True)
+        service.operator("volume", "import", str(tuesday), "--into", story.volume_id)
         step.result = f"{changed} files edited, deleted or added"
-    story.back_up("tuesday")
+    story.back_up("tuesday", tuesday)
     story.restore_as_owner()
     story.share()
     story.restore_as_recipient()

@@ -1,9 +1,11 @@
 """A real filesystem in a file, made from real files, changed like a disk in use, and compared byte by byte."""
 
+import errno
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 from demo_promise import Broken, expect
 
@@ -75,15 +77,29 @@ def check_filesystem(image: Path) -> None:
 
 def compare(expected: Path, found: Path) -> int:
     """Compare two files byte by byte and give how many there are. Raises Broken at the first difference."""
-    sizes = expected.stat().st_size, found.stat().st_size
-    expect(sizes[0] == sizes[1], f"{found.name} has {sizes[1]} bytes, not {sizes[0]}")
-    offset = 0
+    size_bytes = expected.stat().st_size
+    expect(found.stat().st_size == size_bytes, f"{found.name} has {found.stat().st_size} bytes, not {size_bytes}")
     with expected.open("rb") as left, found.open("rb") as right:
-        while piece := left.read(_PIECE_BYTES):
-            same = piece == right.read(_PIECE_BYTES)
-            expect(same, f"{found.name} differs from {expected.name} between {offset} and {offset + len(piece)}")
-            offset += len(piece)
-    return offset
+        for piece in sorted(_pieces_with_data(left) | _pieces_with_data(right)):
+            offset = piece * _PIECE_BYTES
+            same = os.pread(left.fileno(), _PIECE_BYTES, offset) == os.pread(right.fileno(), _PIECE_BYTES, offset)
+            expect(same, f"{found.name} differs from {expected.name} between {offset} and {offset + _PIECE_BYTES}")
+    return size_bytes
+
+
+def _pieces_with_data(file: BinaryIO) -> set[int]:
+    """Numbers of the pieces that are not a mere hole, which is zeros in both files."""
+    pieces: set[int] = set()
+    end = 0
+    while True:
+        try:
+            start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return pieces
+            raise
+        end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+        pieces.update(range(start // _PIECE_BYTES, (end - 1) // _PIECE_BYTES + 1))
 
 
 def bytes_used(path: Path) -> int:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from demo_promise import Broken
+from demo_promise import Broken, expect
 
 OPENVBS = str(Path(sys.executable).with_name("openvbs"))
 _START_SECONDS_MAX = 180
@@ -74,14 +74,13 @@ class Service:
     def log_end(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-_LOG_LINES_SHOWN:])
 
-    def openvbs(self, *arguments: str, as_operator: bool = False) -> Any:
-        """Run one ``openvbs`` command and give the JSON that it prints. Raises Broken with its own words."""
-        where = ["--data-dir", str(self.data_dir)] if as_operator else []
-        command = [OPENVBS, *arguments, *where, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Broken(f"openvbs {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+    def tenant(self, cloud: str, *arguments: str) -> Any:
+        """Run an ``openvbs`` command as a tenant and give the JSON that it prints. Raises Broken with its own words."""
+        return json.loads(_openvbs(*arguments, "--os-cloud", cloud, "--json"))
+
+    def operator(self, *arguments: str) -> str:
+        """Run an ``openvbs`` command on this machine and give the last line that it prints. Raises Broken likewise."""
+        return _openvbs(*arguments, "--data-dir", str(self.data_dir)).splitlines()[-1]
 
 
 def enter(clouds: Path) -> None:
@@ -90,6 +89,13 @@ def enter(clouds: Path) -> None:
         del os.environ[name]
     os.environ["OS_CLIENT_CONFIG_FILE"] = str(clouds)
     os.environ["no_proxy"] = "127.0.0.1"
+
+
+def _openvbs(*arguments: str) -> str:
+    # Its standard error stays ours: that is where its progress bar goes, and why it fails.
+    done = subprocess.run([OPENVBS, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    expect(done.returncode == 0, f"openvbs {' '.join(arguments)} ended with {done.returncode}")
+    return done.stdout
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A progress bar for work that this process does itself."""
+"""A progress bar for work that takes a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from openvbs.engine.progress import Progress as Done
 
 @contextmanager
 def byte_bar(label: str) -> Iterator[OnProgress]:
-    """A bar on standard error while the context lasts; nothing at all where that is no terminal."""
+    """A bar on standard error while the context lasts, gone afterwards; nothing at all where that is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield ignore_progress
@@ -24,7 +24,7 @@ def byte_bar(label: str) -> Iterator[OnProgress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
 
         def show(done: Done) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from openvbs.cli.bars import byte_bar
 from openvbs.cli.cloud import Cloud, cloud_command, examples
 from openvbs.cli.names import find_backup_id
 from openvbs.cli.tables import print_json, print_record, print_table
+from openvbs.engine.progress import Progress
 from openvbs.errors import OpenVbsError
 
 ENDED = frozenset({"SUCCESS", "FAIL"})
@@ -133,21 +133,12 @@ def follow(cloud: Cloud, job_id: str, see: Callable[[Any], None], *, seconds_bet
 
 
 def follow_with_bar(cloud: Cloud, job_id: str, *, seconds_between_looks: float) -> Any:
-    """Follow a job with a progress bar on standard error, where that is a terminal; the bar goes when the job ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-    with bar as progress:
-        task = progress.add_task("", total=None)
+    """Follow a job with a progress bar on standard error, where that is a terminal."""
+    with byte_bar(cloud.get(f"jobs/{job_id}")["job_type"]) as show:
 
         def see(row: Any) -> None:
-            amount = row["progress"]
-            progress.update(
-                task,
-                description=f"{row['job_type']} {row['status']}",
-                completed=amount["bytes_done"],
-                total=amount["bytes_total"] or None,
-            )
+            if row["progress"]["bytes_total"]:
+                show(Progress(**row["progress"]))
 
         return follow(cloud, job_id, see, seconds_between_looks=seconds_between_looks)
 
