@@ -68,20 +68,18 @@ def plan_collection(
             if (pack := parse_pack_name(info.name)) is not None and pack not in condemned
         }
         marking = Marking(repository, checkpoint)
-        live = marking.live_bytes()
+        usage = marking.usage()
         # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
         old = {pack for pack, info in stored.items() if info.modified_at < young_since}
-        named_only = {pack for pack in live if pack not in stored}
-        dead = frozenset(pack for pack in old | named_only if not live.get(pack))
-        sparse = [pack for pack in sorted(old - dead) if live[pack] < REWRITE_BELOW * stored[pack].size_bytes][
-            :REWRITE_PACKS_MAX
-        ]
+        named_only = usage.keys() - stored.keys()
+        dead = frozenset(pack for pack in old | named_only if pack not in usage or not usage[pack].needed)
+        sparse = [p for p in sorted(old - dead) if usage[p].needed < REWRITE_BELOW * usage[p].held][:REWRITE_PACKS_MAX]
         return CollectionPlan(
             dead=dead,
             bytes_dead=sum(stored[pack].size_bytes for pack in dead if pack in stored),
             rewrite={pack: _needed_ids(repository, marking, pack) for pack in sparse},
             bytes_rewrite=sum(stored[pack].size_bytes for pack in sparse),
-            bytes_copied=sum(live[pack] for pack in sparse),
+            bytes_copied=sum(usage[pack].needed for pack in sparse),
             packs_waiting=len(condemned),
         )
 

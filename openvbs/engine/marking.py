@@ -1,5 +1,7 @@
 """Which packs the backups need: every tree is walked once, and every id found is marked where it lies."""
 
+from typing import NamedTuple
+
 from openvbs.engine.errors import BackupMissing, BlockMissing
 from openvbs.engine.format import BACKUPS
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
@@ -9,6 +11,13 @@ from openvbs.engine.repository import Repository
 from openvbs.engine.tree import Tree, leaves
 
 _CHECKPOINT_IDS = 4096
+
+
+class Usage(NamedTuple):
+    """Bytes of blocks and pages in a pack."""
+
+    needed: int
+    held: int
 
 
 class Marking:
@@ -34,18 +43,23 @@ class Marking:
                 continue  # deleted meanwhile
             self._mark_tree(record.tree)
 
-    def live_bytes(self) -> dict[PackId, int]:
-        """Needed bytes of every pack that the index names and that is not condemned; 0 if nothing of it is needed."""
-        live: dict[PackId, int] = {}
+    def usage(self) -> dict[PackId, Usage]:
+        """Of every pack that the index names and that is not condemned, how much is needed."""
+        usage: dict[PackId, Usage] = {}
         for run, bits in zip(self._runs, self._bits, strict=True):
-            sums = {number: 0 for number, _row in run.pack_rows()}
+            needed = {number: 0 for number, _row in run.pack_rows()}
+            held = needed.copy()
             for position, (number, length) in enumerate(run.places()):
-                if bits[position >> 3] >> (position & 7) & 1:
-                    sums[number] += length
+                if number in held:
+                    held[number] += length
+                    if bits[position >> 3] >> (position & 7) & 1:
+                        needed[number] += length
             for number, row in run.pack_rows():
                 if row.pack_id not in self._condemned:
-                    live[row.pack_id] = live.get(row.pack_id, 0) + sums[number]
-        return live
+                    # Named by two segments, a pack is counted twice, needed as held; the share stays about right.
+                    before = usage.get(row.pack_id, Usage(0, 0))
+                    usage[row.pack_id] = Usage(before.needed + needed[number], before.held + held[number])
+        return usage
 
     def is_needed_in(self, block_id: BlockId, pack: PackId) -> bool:
         """True if the block is needed and this pack is the one that has it for all backups."""

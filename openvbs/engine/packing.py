@@ -102,7 +102,7 @@ class Packing:
     def _add(self, kind: Kind, blocks: list[tuple[BlockId, memoryview]]) -> None:
         builder = self._take(kind)
         for block_id, data in blocks:
-            if not builder.has_room(len(data)):
+            while not builder.has_room(len(data)):  # the next one may be one that another thread gave back
                 self._ship(builder)
                 builder = self._take(kind)
             builder.add(block_id, kind, data)
