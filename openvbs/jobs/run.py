@@ -16,6 +16,8 @@ from openvbs.domain.job import ENDED, Job, JobStatus
 from openvbs.errors import OpenVbsError
 from openvbs.jobs.failures import Cancelled, Failure, failure_of
 from openvbs.jobs.parts import Parts
+from openvbs.metrics import STORE_ERRORS
+from openvbs.stores.base import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class Run:
             failure = failure_of(self.job.kind, error)
         except Exception as error:
             log.warning("step %s failed", name, exc_info=True)
+            if isinstance(error, StoreError):
+                STORE_ERRORS.labels(type(error).__name__).inc()
             failure = failure_of(self.job.kind, error)
         return {"value": None, "failure": asdict(failure)}
 

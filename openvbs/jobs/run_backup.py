@@ -39,6 +39,7 @@ from openvbs.jobs.run import Run
 from openvbs.jobs.run_delete import remove_data
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
 from openvbs.jobs.runner import Runner
+from openvbs.metrics import BYTES_DEDUPLICATED, BYTES_READ, BYTES_STORED
 from openvbs.sources.file import FileSource
 
 DATA_TIMESTAMP = "data_timestamp"
@@ -82,6 +83,9 @@ def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
     except BackupMissing:
         with _standing_still(run, backup, has_clone=has_clone) as still:
             record = _back_up(run, repository, backup, still)
+        BYTES_READ.inc(record.stats.bytes_read)
+        BYTES_STORED.inc(record.stats.bytes_stored)
+        BYTES_DEDUPLICATED.inc(record.stats.bytes_deduplicated)
     return _columns(record)
 
 

@@ -26,6 +26,7 @@ from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
 from openvbs.jobs.run_volume import volume_id_of
 from openvbs.jobs.runner import Runner
+from openvbs.metrics import BYTES_RESTORED
 from openvbs.sources.file import FileTarget
 
 _WORKING = (VolumeStatus.RESTORING, VolumeStatus.CREATING)
@@ -69,7 +70,8 @@ def _restore(run: Run) -> None:
     target = FileTarget(path_of(parts.files, volume))
     try:
         target.is_blank = bool(job.arguments["made_for_restore"]) and job.attempt == 1
-        restore(repository, backup_id_of(job), target, on_progress=on_progress, checkpoint=run.checkpoint)
+        stats = restore(repository, backup_id_of(job), target, on_progress=on_progress, checkpoint=run.checkpoint)
+        BYTES_RESTORED.inc(stats.bytes_written)
     finally:
         target.close()
 

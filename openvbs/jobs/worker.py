@@ -18,6 +18,7 @@ from openvbs.jobs.runners import RUNNERS
 from openvbs.jobs.worker_id import worker_id
 from openvbs.jobs.workflows import Workflows
 from openvbs.logs import bind
+from openvbs.metrics import JOBS
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class Worker:
             except StepFailed as failed:
                 self._fail(run, runner, failed.failure)
             else:
+                JOBS.labels(job.kind, "success").inc()
                 log.info("%s succeeded", job.kind)
         except (LeaveWorkflow, MustPark) as error:
             log.info("%s is parked: %s", job.kind, error.__cause__ or error)
@@ -138,6 +140,7 @@ class Worker:
         ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure, attempt=job.attempt))
         if not ended:
             raise MustPark("another worker has taken this job over")
+        JOBS.labels(job.kind, "cancelled" if failure.cancelled else "fail").inc()
         log.warning("%s failed: %s", job.kind, failure.reason)
 
     def _note_parked(self, run: Run) -> None:
