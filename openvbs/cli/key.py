@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from openvbs.cli.first_start import ensure_root_key
 from openvbs.cli.settings import FOLDER, read, taking
 from openvbs.engine.keys import load_root_key
 from openvbs.errors import OpenVbsError
 from openvbs.files import sync_folder
+from openvbs.service.folder import make_private
 
 
 class ExportRefused(OpenVbsError):
@@ -19,6 +21,18 @@ class ExportRefused(OpenVbsError):
 @click.group()
 def key() -> None:
     """Keep the root key safe."""
+
+
+@key.command()
+@taking(*FOLDER)
+def create(**settings: Any) -> None:
+    """Make the root key, if there is none; "serve" does so by itself at its first start.
+
+    Refuses when the store holds backups already: they need the key that they were made with.
+    """
+    config = read(settings)
+    make_private(config.data_dir)
+    ensure_root_key(config)
 
 
 @key.command()

@@ -14,7 +14,7 @@ from openvbs.cli.settings import DEMO, SERVERS, read, server_flags, taking
 from openvbs.config import Config, ConfigError
 from openvbs.service import lifeline
 from openvbs.service.child import Child, answers
-from openvbs.service.folder import DataFolder
+from openvbs.service.folder import DataFolder, make_private
 from openvbs.service.ports import check_port
 from openvbs.service.supervisor import Supervisor
 
@@ -119,8 +119,9 @@ def _start(process: str, settings: dict[str, Any]) -> Config:
     if (parent_pid := settings.get("parent_pid")) is not None:
         lifeline.die_with_parent(parent_pid)
     config = read(settings)
+    make_private(config.data_dir)
     if process in {"api", "worker"}:
-        _metrics_folder(config).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(_metrics_folder(config))
         # Before anything imports the library, which looks at it only once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(config))
     logs.configure_process(process, config.log_level)

@@ -22,6 +22,14 @@ class FolderUnusable(OpenVbsError):
     """The data directory cannot be made or written."""
 
 
+def make_private(path: Path) -> None:
+    """The folder is there, mode 0700 if it had to be made. Raises FolderUnusable."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderUnusable(f"data_dir: cannot use {path}: {error.strerror or error}") from error
+
+
 class DataFolder:
     """A data directory that is ours while the object is open.
 
@@ -33,8 +41,8 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         """Make the directory, mode 0700, and lock it. Raises FolderInUse, FolderUnusable."""
         self.path = path
+        make_private(path)
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._own = _open(path / "lock")
             self.children_lock = _open(path / "lock.children")
         except OSError as error:

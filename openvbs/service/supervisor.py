@@ -13,7 +13,7 @@ from openvbs.service.child import Child
 
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _STOP_SECONDS_MAX = 30
 _TICK_SECONDS = 0.1
 _IDLE_SECONDS = 60
@@ -44,17 +44,20 @@ class Supervisor:
         self._run_file = config.data_dir / "run.json"
         self._announced: tuple[tuple[int | None, bool], ...] | None = None
         self._was_ready = False
+        # Under nohup it is ignored, but a signal that is held back would be taken all the same.
+        hang_up_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._signals = _SIGNALS - {signal.SIGHUP} if hang_up_ignored else _SIGNALS
 
     def run(self) -> bool:
         """Supervise until SIGTERM, SIGINT or SIGHUP. True when every child then ended by itself, in time."""
         # Blocked and waited for, never handled: no signal can come between a look and the wait that follows it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         log.info("starting %s", ", ".join(child.name for child in self._children))
         for child in reversed(self._children):
             child.start()
         while True:
             self._tend()
-            taken = signal.sigtimedwait(_SIGNALS, self._pause_seconds())
+            taken = signal.sigtimedwait(self._signals, self._pause_seconds())
             if taken is not None and taken.si_signo != signal.SIGCHLD:
                 log.info("stopping on %s", signal.Signals(taken.si_signo).name)
                 return self._stop()
@@ -90,7 +93,7 @@ class Supervisor:
         """True when it ended by itself. It is killed at the deadline, or when a second signal asks for haste."""
         while child.process is not None and child.process.poll() is None:
             left = deadline - monotonic_seconds()
-            taken = signal.sigtimedwait(_SIGNALS, max(left, 0))
+            taken = signal.sigtimedwait(self._signals, max(left, 0))
             if taken is not None and taken.si_signo == signal.SIGCHLD:
                 continue
             log.warning("%s (process %s) did not stop in time and is killed", child.name, child.pid)
@@ -99,6 +102,7 @@ class Supervisor:
             child.forget()
             return False
         child.forget()
+        log.info("%s has stopped", child.name)
         return True
 
     def _announce(self) -> None:

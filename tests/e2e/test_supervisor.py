@@ -235,7 +235,9 @@ def on_keystone(tmp_path: Path, keystone: RunningKeystone) -> Iterator[RunningSe
 def test_children_that_die_are_replaced(on_keystone: RunningService) -> None:
     before = on_keystone.children()
     assert set(before) == {"api", "worker"}
-    for pid in before.values():
+    serving = descendants(before["api"])[-1]
+    assert serving != before["api"]  # the process that answers; the one that watches it must not go on without
+    for pid in (before["worker"], serving):
         os.kill(pid, signal.SIGKILL)
 
     def replaced() -> bool:
@@ -246,6 +248,7 @@ def test_children_that_die_are_replaced(on_keystone: RunningService) -> None:
     until(replaced, what="new children being ready")
     assert requests.get(f"{on_keystone.url}/healthcheck", timeout=30).status_code == 200
     assert "killed by SIGKILL; starts again" in on_keystone.log()
+    assert "exit code 1; starts again" in on_keystone.log()
 
 
 def test_ctrl_c_stops_it_cleanly(on_keystone: RunningService) -> None:

@@ -214,6 +214,18 @@ def test_key_export_copies_once_and_never_over_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("umask")
+def test_key_create_makes_one_key_and_keeps_it(tmp_path: Path) -> None:
+    arguments = ["key", "create", f"--data-dir={tmp_path / 'data'}"]
+    made = CliRunner().invoke(main, arguments)
+    assert made.exit_code == 0, made.output
+    assert "NO BACKUP CAN BE READ" in made.output
+    before = (tmp_path / "data" / "root.key").read_text()
+    again = CliRunner().invoke(main, arguments)
+    assert (again.exit_code, again.output) == (0, "")
+    assert (tmp_path / "data" / "root.key").read_text() == before
+
+
+@pytest.mark.usefixtures("umask")
 def test_key_export_refuses_a_key_that_would_not_work(tmp_path: Path) -> None:
     (tmp_path / "root.key").write_text("damaged")
     (tmp_path / "root.key").chmod(0o600)
