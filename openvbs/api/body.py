@@ -94,4 +94,4 @@ def _reason(error: Exception) -> str:
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:
-    return BodyTooLarge(413, None, f"The request body is larger than {bytes_max} bytes.")
+    return BodyTooLarge(413, None, f"The request body exceeds {bytes_max} bytes.")
