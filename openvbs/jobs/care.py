@@ -98,6 +98,12 @@ class Care:
             if job_id not in open_ids:
                 self._parts.files.thaw(job_id)
 
+    def forget(self) -> None:
+        """Keep the queue's tables small: an ended workflow is of no more use, its job's record says all."""
+        before = self._parts.clock() - timedelta(seconds=self._parts.workflows_kept_seconds)
+        while self._workflows.forget_ended(before):
+            pass
+
     def collect_daily(self) -> None:
         """Ask for a collection of every repository that had none for a day."""
         now = self._parts.clock()

@@ -13,6 +13,7 @@ from openvbs.volumes.files import VolumeFiles
 
 COLLECT_DELAY_SECONDS = 120.0
 COLLECT_EVERY_SECONDS = 24 * 3600.0
+WORKFLOWS_KEPT_SECONDS = 7 * 24 * 3600.0
 
 
 def new_id() -> str:
@@ -35,3 +36,5 @@ class Parts:
     collect_delay_seconds: float = COLLECT_DELAY_SECONDS
     """How long deletes are gathered before the space is collected."""
     collect_every_seconds: float = COLLECT_EVERY_SECONDS
+    workflows_kept_seconds: float = WORKFLOWS_KEPT_SECONDS
+    """How long the queue remembers what has ended."""

@@ -64,6 +64,7 @@ class Worker:
             care.take_over: CARE_SECONDS,
             care.reconcile: CARE_SECONDS,
             care.collect_daily: DAILY_LOOK_SECONDS,
+            care.forget: DAILY_LOOK_SECONDS,
         }
         due = dict.fromkeys(duties, 0.0)
         is_ready = False

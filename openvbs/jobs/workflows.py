@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ POLL_SECONDS = 0.15
 COPIES_AT_ONCE = 2
 QUICK_AT_ONCE = 4
 COLLECTIONS_AT_ONCE = 1
+FORGET_AT_ONCE = 1000
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 """A workflow in one of these never runs again by itself."""
 
@@ -49,6 +51,8 @@ class Workflows:
             "serializer": DBOSPortableJSONSerializer(),
             "run_migrations": False,
             "use_listen_notify": False,
+            # Nothing of ours waits for notifications, so this only says how soon its thread sees the end.
+            "notification_listener_polling_interval_sec": POLL_SECONDS,
             "log_level": "WARNING",
         }
         DBOS(config=config)
@@ -91,6 +95,15 @@ class Workflows:
         """Put what ran on dead workers back into the queues. Of two that do it at once, one does it."""
         # The only call for this; no public one was left in DBOS 3.
         DBOS._recover_pending_workflows(list(dead_worker_ids))  # noqa: SLF001
+
+    def forget_ended(self, before: datetime) -> int:
+        """Drop some of the workflows that ended before this moment; their jobs' records stay. How many were dropped."""
+        ended = DBOS.list_workflows(
+            completed_before=before.isoformat(), limit=FORGET_AT_ONCE, load_input=False, load_output=False
+        )
+        if ended:
+            DBOS.delete_workflows([workflow.workflow_id for workflow in ended])
+        return len(ended)
 
     def stop(self, *, seconds_max: int) -> None:
         """Hand out nothing more, wait for running jobs to end or park, and let go of the database."""

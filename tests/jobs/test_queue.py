@@ -112,3 +112,17 @@ def test_clones_that_a_crash_left_are_swept_at_the_start(site: Site) -> None:
     with site.worker():
         site.succeeded(job)
         assert site.files.frozen_jobs() == []
+
+
+def test_the_queue_forgets_what_ended_but_nothing_that_is_open(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume(data_bytes=MIB)
+    made = set(workflows(site.database))
+    assert made
+    gated = GatedStore(site.store, "packs/")
+    _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+    with site.worker(gated, workflows_kept_seconds=0):
+        until(lambda: not made & set(workflows(site.database)), what="ended workflows are dropped")
+        assert job.id in workflows(site.database)
+        gated.gate.set()
+        site.succeeded(job)
