@@ -16,6 +16,7 @@ from openvbs.jobs.repositories import Repositories
 from openvbs.jobs.worker import Worker
 from openvbs.stores.urls import open_store
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.reserve import Reserve
 
 
 def build_service(config: Config) -> Service:
@@ -51,6 +52,7 @@ def build_worker(config: Config) -> Worker:
         database=database,
         queue=JobQueue(database),
         files=VolumeFiles(config.data_dir),
+        reserve=Reserve(config.data_dir / "reserve"),
         repositories=repositories,
     )
     return Worker(parts, directory=config.data_dir / "workers", jobs_at_once=config.jobs_at_once)

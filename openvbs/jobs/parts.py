@@ -10,6 +10,7 @@ from openvbs.db.session import Database
 from openvbs.jobs.queue import JobQueue
 from openvbs.jobs.repositories import Repositories
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.reserve import Reserve
 
 COLLECT_DELAY_SECONDS = 120.0
 COLLECT_EVERY_SECONDS = 24 * 3600.0
@@ -28,6 +29,7 @@ class Parts:
     database: Database
     queue: JobQueue
     files: VolumeFiles
+    reserve: Reserve
     repositories: Repositories
     clock: Clock = utc_now
     make_id: Callable[[], str] = new_id

@@ -131,4 +131,10 @@ def _end(connection: sa.Connection, parts: Parts, job: Job, *, outcome: str) -> 
         request_collection(connection, parts, _repository_id(job))
 
 
-RUNNER = Runner(work=_work, mark_failed=_mark_failed)
+def _undo(parts: Parts, job: Job) -> None:
+    """Give back the space of a volume that was made for the restore: in ``error``, nothing can be done with it."""
+    if job.arguments["made_for_restore"]:
+        parts.files.delete_volume(volume_id_of(job))
+
+
+RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)

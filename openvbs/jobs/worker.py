@@ -56,7 +56,7 @@ class Worker:
                 self._parts.stopping.set()
                 self._workflows.stop(seconds_max=PARK_SECONDS_MAX)
                 self._parts.repositories.close()
-            care.leave()
+            self._do(care.leave)
 
     def _tend(self, care: Care, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
         duties = {
@@ -65,6 +65,7 @@ class Worker:
             care.reconcile: CARE_SECONDS,
             care.collect_daily: DAILY_LOOK_SECONDS,
             care.forget: DAILY_LOOK_SECONDS,
+            self._parts.reserve.keep: CARE_SECONDS,
         }
         due = dict.fromkeys(duties, 0.0)
         is_ready = False
@@ -82,7 +83,7 @@ class Worker:
         try:
             duty()
         except DatabaseUnavailable as error:
-            log.warning("the database does not answer; %s waits for the next time: %s", duty.__name__, error)
+            log.warning("the database does not answer, so %s was not done: %s", duty.__name__, error)
         except Exception:
             # Jobs must go on whatever is wrong with this; the next time may be better.
             log.exception("%s failed", duty.__name__)
@@ -97,15 +98,15 @@ class Worker:
             if job is None:
                 return
             with bind(request_id=job.request_id):
-                self._attempt(Run(self._parts, job, self._workflows.record))
+                runner = RUNNERS[job.kind]
+                self._attempt(Run(self._parts, job, self._workflows.record, runner.undo), runner)
 
     def _begin(self, job_id: str) -> Job | None:
         with self._parts.database.write() as connection:
             return jobs.begin(connection, job_id, now=self._parts.clock())
 
-    def _attempt(self, run: Run) -> None:
+    def _attempt(self, run: Run, runner: Runner) -> None:
         job = run.job
-        runner = RUNNERS[job.kind]
         log.info("attempt %d at %s begins", job.attempt, job.kind)
         try:
             try:
@@ -129,15 +130,7 @@ class Worker:
 
     def _fail(self, run: Run, runner: Runner, failure: Failure) -> None:
         job, parts = run.job, self._parts
-        if not persist(parts, run.is_ours):
-            raise MustPark("another worker has taken this job over")
-        try:
-            persist(parts, lambda: runner.undo(parts, job))
-        except MustPark:
-            raise
-        except Exception:
-            # The records must be set right all the same; what is left is removed with the record, or swept.
-            log.exception("what the failed job left could not all be taken back")
+        run.undo()
         ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure, attempt=job.attempt))
         if not ended:
             raise MustPark("another worker has taken this job over")

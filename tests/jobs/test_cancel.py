@@ -94,6 +94,7 @@ def test_a_restore_that_is_cancelled_leaves_the_volume_in_error_and_the_backup_a
         ended = site.failed(job)
         assert (ended.error_code, ended.fail_reason) == ("VolumeBackup.0200", "cancelled by user user-of-alpha")
         assert site.volume(target.id).status == ("error" if into_new else "error_restoring")
+        assert site.files.volume(target.id).exists() != into_new
         found = site.backup(backup.id)
         assert found is not None
         assert found.status == "available"

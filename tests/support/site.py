@@ -28,6 +28,7 @@ from openvbs.stores.base import Store
 from openvbs.stores.local import LocalStore
 from openvbs.units import MIB, gib_ceil
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.reserve import Reserve
 from tests.support.actions import caller
 from tests.support.waiting import until
 
@@ -60,7 +61,14 @@ class Site:
             lambda: load_root_key(self.directory / "root.key"),
             cache=self.directory / "cache",
         )
-        return Parts(database=self.database, queue=self.queue, files=self.files, repositories=repositories, **values)
+        return Parts(
+            database=self.database,
+            queue=self.queue,
+            files=self.files,
+            reserve=Reserve(self.directory / "reserve"),
+            repositories=repositories,
+            **values,
+        )
 
     @contextmanager
     def worker(self, store: Store | None = None, **values: object) -> Iterator[Parts]:
