@@ -120,11 +120,11 @@ class Run:
             self._looked_at = now
         try:
             self._look()
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
             # A hiccup need not throw away minutes of work; longer, and another worker may have taken over.
             if monotonic_seconds() - self._answered_at > DATABASE_SILENT_SECONDS_MAX:
                 raise
-            log.warning("the database does not answer; the job goes on for a while", exc_info=True)
+            log.warning("the database does not answer; the job goes on for a while: %s", error)
 
     def on_progress(self, bytes_done: int, bytes_total: int) -> None:
         """Note how far the work is; the next look reports it."""
