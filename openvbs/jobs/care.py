@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
 from openvbs.domain.job import Job
+from openvbs.errors import OpenVbsError
 from openvbs.jobs.collecting import request_collection
-from openvbs.jobs.failures import JobFailed, failure_of
+from openvbs.jobs.failures import Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.runner import end_as_failed
 from openvbs.jobs.runners import RUNNERS
@@ -80,8 +81,20 @@ class Care:
             elif status in ENDED:
                 # If the job ended just now, after it was listed, this finds it so and does nothing.
                 failure = failure_of(job.kind, JobFailed("The job's worker ended without a result."))
-                if end_as_failed(self._parts, RUNNERS[job.kind], job, failure, attempt=None):
+                if self._end(job, failure):
                     log.error("job %s was open though its workflow had ended with %s", job.id, status)
+
+    def _end(self, job: Job, failure: Failure) -> bool:
+        runner = RUNNERS[job.kind]
+        with self._parts.database.read() as connection:
+            found = jobs.find(connection, job.id, project_id=None)
+        if found is None or found.status in ENDED_JOBS:
+            return False
+        try:
+            runner.undo(self._parts, found)
+        except (OpenVbsError, OSError):
+            log.exception("what job %s left could not all be taken back", job.id)
+        return end_as_failed(self._parts, runner, found, failure)
 
     def _queue_again(self, job: Job) -> None:
         with self._parts.database.write() as connection:

@@ -10,6 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from openvbs.db import volumes
+from openvbs.db.session import Database
+from openvbs.domain.job import Job
 from openvbs.domain.volume import Volume, VolumeKind
 from openvbs.jobs.failures import FREEZE_FAILED, SOURCE_GONE, JobFailed
 from openvbs.volumes.files import VolumeFiles
@@ -65,6 +67,15 @@ def thaw_again(volume: Volume) -> None:
             _run(volume.thaw_command, volume)
         except JobFailed as error:
             log.info("thawing volume %s in case it was left frozen: %s", volume.id, error)
+
+
+def thaw_after_lost_attempts(database: Database, job: Job, volume_id: str | None) -> None:
+    """For the undoing of a job that froze a device: what an attempt did that was killed, nobody has undone."""
+    if job.attempt > 1 and volume_id is not None:
+        with database.read() as connection:
+            volume = volumes.find_volume(connection, volume_id, project_id=None)
+        if volume is not None:
+            thaw_again(volume)
 
 
 def _run(command: str, volume: Volume) -> None:

@@ -32,7 +32,7 @@ from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
 from openvbs.jobs.collecting import request_collection
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
 from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -203,6 +203,8 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
 
 def _undo(parts: Parts, job: Job) -> None:
     parts.files.thaw(job.id)
+    if job.snapshot_id is None:
+        thaw_after_lost_attempts(parts.database, job, job.volume_id)
     with parts.database.read() as connection:
         repository_id = backups.repository_of(connection, _backup_id(job))
     if repository_id is not None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -97,5 +97,9 @@ def _export_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: 
     volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.UPLOADING], now=parts.clock())
 
 
+def _undo_export(parts: Parts, job: Job) -> None:
+    thaw_after_lost_attempts(parts.database, job, job.volume_id)
+
+
 IMPORT = Runner(work=_import, mark_failed=_import_failed, undo=_undo_import)
-EXPORT = Runner(work=_export, mark_failed=_export_failed)
+EXPORT = Runner(work=_export, mark_failed=_export_failed, undo=_undo_export)

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import SnapshotStatus, VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -55,6 +55,7 @@ def _settle(connection: sa.Connection, parts: Parts, job: Job, status: SnapshotS
 
 
 def _remove_made(parts: Parts, job: Job) -> None:
+    thaw_after_lost_attempts(parts.database, job, job.volume_id)
     parts.files.delete_snapshot(_snapshot_id(job))
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import SnapshotStatus, VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
 from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -116,6 +116,7 @@ def _sources(job: Job) -> tuple[str | None, str | None]:
 
 
 def _remove_made(parts: Parts, job: Job) -> None:
+    thaw_after_lost_attempts(parts.database, job, _sources(job)[1])
     parts.files.delete_volume(volume_id_of(job))
 
 

@@ -28,16 +28,13 @@ class Runner:
     """Take back what half-done work left outside the database. Idempotent; may fail without harm to the records."""
 
 
-def end_as_failed(parts: Parts, runner: Runner, job: Job, failure: Failure, *, attempt: int | None) -> bool:
-    """End the job and set the records right, in one transaction. False if it has ended or a newer attempt runs it.
-
-    With attempt None the newest attempt does not matter: for jobs that no worker runs.
-    """
+def end_as_failed(parts: Parts, runner: Runner, job: Job, failure: Failure) -> bool:
+    """End the job and set the records right, in one transaction. False if it has ended or a newer attempt runs it."""
     with parts.database.write() as connection:
         ended = jobs.update_open(
             connection,
             job.id,
-            attempt=attempt,
+            attempt=job.attempt,
             status=JobStatus.FAIL,
             error_code=failure.error_code,
             fail_reason=failure.reason,

@@ -131,7 +131,7 @@ class Worker:
     def _fail(self, run: Run, runner: Runner, failure: Failure) -> None:
         job, parts = run.job, self._parts
         run.undo()
-        ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure, attempt=job.attempt))
+        ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure))
         if not ended:
             raise MustPark("another worker has taken this job over")
         JOBS.labels(job.kind, "cancelled" if failure.cancelled else "fail").inc()
