@@ -60,7 +60,7 @@ def list_open(connection: sa.Connection) -> list[Job]:
 def count_open(connection: sa.Connection) -> dict[str, int]:
     """How many jobs wait (INIT) and run (RUNNING)."""
     rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(_OPEN).group_by(jobs.c.status))
-    return {status: int(number) for status, number in rows}
+    return dict(rows.tuples().all())
 
 
 def begin(connection: sa.Connection, job_id: str, *, now: datetime) -> Job | None:
