@@ -109,4 +109,4 @@ def last_collected(connection: sa.Connection) -> dict[str, datetime]:
         .where(jobs.c.kind == JobKind.COLLECT)
         .group_by(jobs.c.project_id)
     )
-    return {project_id: created_at for project_id, created_at in rows}
+    return dict(rows.tuples().all())
