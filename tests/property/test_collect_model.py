@@ -24,9 +24,9 @@ from openvbs.stores.base import StoreError
 from openvbs.stores.memory import MemoryStore
 from tests.support.repositories import BLOCK, ROOT_KEY, BytesSource, BytesTarget, facts, new_repository, restored
 
-ALPHABET = [bytes([letter]) * 64 + bytes(BLOCK - 64) for letter in range(1, 9)] + [bytes(BLOCK)]
+ALPHABET = [bytes([letter]) * 64 + bytes(BLOCK - 64) for letter in range(1, 5)] + [bytes(BLOCK)]
 """Few different blocks, so that volumes have much in common."""
-VOLUMES = st.lists(st.integers(0, 8), max_size=6).map(lambda letters: b"".join(ALPHABET[i] for i in letters))
+VOLUMES = st.lists(st.integers(0, 4), max_size=2).map(lambda letters: b"".join(ALPHABET[i] for i in letters))
 
 
 class FailingStore(MemoryStore):
@@ -188,6 +188,17 @@ class Collecting(RuleBasedStateMachine):
         self.processes[process].delete_backup(backup)
         self.model.pop(backup, None)
 
+    @rule(process=st.integers(0, 1))
+    def delete_all(self, process):
+        for backup in list(self.model):
+            self.processes[process].delete_backup(backup)
+        self.model.clear()
+
+    @rule(target=plans, process=st.integers(0, 1))
+    def plan_without_any_backup(self, process):
+        self.delete_all(process)
+        return plan_collection(self.processes[process])
+
     @rule(target=plans, process=st.integers(0, 1))
     def plan(self, process):
         return plan_collection(self.processes[process])
@@ -237,7 +248,7 @@ class Collecting(RuleBasedStateMachine):
 
 
 TestCollecting = Collecting.TestCase
-TestCollecting.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestCollecting.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 def packs(store) -> int:
