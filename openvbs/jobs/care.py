@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
-from openvbs.domain.job import Job
+from openvbs.domain.job import Job, JobStatus
 from openvbs.errors import OpenVbsError
 from openvbs.jobs.collecting import request_collection
-from openvbs.jobs.failures import Failure, JobFailed, failure_of
+from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.runner import end_as_failed
 from openvbs.jobs.runners import RUNNERS
@@ -102,6 +102,18 @@ class Care:
             if found is not None and found.status not in ENDED_JOBS:
                 log.warning("job %s had no workflow; it is queued again", job.id)
                 self._parts.queue.enqueue(connection, job)
+
+    def end_cancelled(self) -> None:
+        """End jobs that were cancelled while they waited, however long the queue before them is.
+
+        They hold nothing but records. One that begins just now is a newer attempt: it is not touched, and looks itself.
+        """
+        with self._parts.database.read() as connection:
+            waiting = [job for job in jobs.list_open(connection) if job.status == JobStatus.INIT]
+        for job in waiting:
+            if job.cancel_requested_by is not None:
+                failure = failure_of(job.kind, Cancelled(job.cancel_requested_by))
+                end_as_failed(self._parts, RUNNERS[job.kind], job, failure)
 
     def sweep(self) -> None:
         """Remove the clones of jobs that have ended; a crash between the two left them."""

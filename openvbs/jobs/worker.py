@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOST_ATTEMPTS_MAX = 10
 CARE_SECONDS = 15.0
+CANCELLED_SECONDS = 1.0
 DAILY_LOOK_SECONDS = 600.0
 PARK_SECONDS_MAX = 25
 """Below the time after which the supervisor kills."""
@@ -61,6 +62,7 @@ class Worker:
     def _tend(self, care: Care, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
         duties = {
             care.beat: BEAT_SECONDS,
+            care.end_cancelled: CANCELLED_SECONDS,
             care.take_over: CARE_SECONDS,
             care.reconcile: CARE_SECONDS,
             care.collect_daily: DAILY_LOOK_SECONDS,

@@ -74,6 +74,21 @@ def test_a_job_that_is_cancelled_before_it_began_does_nothing(site: Site) -> Non
         assert list(site.store.list("")) == []
 
 
+def test_a_job_that_waits_behind_others_is_cancelled_at_once(site: Site) -> None:
+    gated = GatedStore(site.store, "packs/")
+    with site.worker(gated, jobs_at_once=1):
+        first, second = site.new_volume(), site.new_volume()
+        _, running = create_backup(site.service, ALPHA, NewBackup(volume_id=first.id, name="first"))
+        until(gated.reached.is_set, what="the store is asked")
+        _, waiting = create_backup(site.service, ALPHA, NewBackup(volume_id=second.id, name="second"))
+        cancel_job(site.service, ALPHA, waiting.id)
+        ended = site.failed(waiting)
+        assert (ended.attempt, ended.fail_reason) == (0, "cancelled by user user-of-alpha")
+        assert site.volume(second.id).status == "available"
+        gated.gate.set()
+        site.succeeded(running)
+
+
 @pytest.mark.parametrize("into_new", [True, False])
 def test_a_restore_that_is_cancelled_leaves_the_volume_in_error_and_the_backup_alone(
     site: Site, into_new: bool

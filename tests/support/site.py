@@ -71,11 +71,13 @@ class Site:
         )
 
     @contextmanager
-    def worker(self, store: Store | None = None, **values: object) -> Iterator[Parts]:
+    def worker(
+        self, store: Store | None = None, *, jobs_at_once: int = JOBS_AT_ONCE, **values: object
+    ) -> Iterator[Parts]:
         """A worker in threads of this process; its jobs are parked at the end."""
         parts = self.parts(store, **values)
         stop, ready = threading.Event(), threading.Event()
-        worker = Worker(parts, directory=self.directory / "workers", jobs_at_once=JOBS_AT_ONCE)
+        worker = Worker(parts, directory=self.directory / "workers", jobs_at_once=jobs_at_once)
         thread = threading.Thread(target=worker.run, kwargs={"on_ready": ready.set, "stop_event": stop})
         thread.start()
         until(lambda: ready.is_set() or not thread.is_alive(), what="the worker is ready")
