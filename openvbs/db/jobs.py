@@ -60,7 +60,7 @@ def list_open(connection: sa.Connection) -> list[Job]:
 def count_open(connection: sa.Connection) -> dict[str, int]:
     """How many jobs wait (INIT) and run (RUNNING)."""
     rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(_OPEN).group_by(jobs.c.status))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def begin(connection: sa.Connection, job_id: str, *, now: datetime) -> Job | None:
@@ -109,4 +109,4 @@ def last_collected(connection: sa.Connection) -> dict[str, datetime]:
         .where(jobs.c.kind == JobKind.COLLECT)
         .group_by(jobs.c.project_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
