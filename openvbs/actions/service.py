@@ -109,5 +109,6 @@ def record(
         request_id=caller.request_id,
         source_address=caller.source_address,
         details=values.get("details", {}),
+        policy_id=values.get("policy_id"),
     )
     audit.insert(connection, event)

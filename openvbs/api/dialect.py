@@ -50,6 +50,8 @@ def render_rule(family: Family, error: RuleError) -> Rendered:
     """A refused rule in the family's shape, by the tables of the two dialects."""
     kind = next(kind for kind in type(error).__mro__ if kind in vbs.ERRORS)
     vbs_status, code = vbs.ERRORS[kind]
+    if family is Family.POLICY:
+        vbs_status, code = vbs.IN_POLICY_AREA.get(kind, (vbs_status, code))
     if family is Family.NATIVE:
         return _rendered(family, native.ERRORS[kind], code, native.message_of(error), {})
     return _rendered(family, vbs_status, code, str(error), {})

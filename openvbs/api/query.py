@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qsl
 
-from openvbs.api.wire import BAD_REQUEST, WireError
+from openvbs.api.wire import WireError
 
 _KEYS_MAX = 100
 _QINT = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -69,4 +69,4 @@ def limit(values: dict[str, str], items_max: int) -> int:
 
 
 def _bad(key: str, rule: str) -> WireError:
-    return WireError(400, BAD_REQUEST, f"{key} {rule}.")
+    return WireError(400, None, f"{key} {rule}.")

@@ -19,6 +19,8 @@ def list_page(connection: sa.Connection, query: AuditQuery, *, project_id: str) 
         conditions.append(audit_events.c.backup_id == query.backup_id)
     if query.share_id is not None:
         conditions.append(audit_events.c.share_id == query.share_id)
+    if query.policy_id is not None:
+        conditions.append(audit_events.c.policy_id == query.policy_id)
     return page(
         connection,
         sa.select(audit_events).where(*conditions),

@@ -118,8 +118,15 @@ backups = sa.Table(
     sa.Column("updated_at", UtcDateTime),
     sa.Column("deleted_at", UtcDateTime),
     sa.Column("purged_at", UtcDateTime),
+    sa.Column("policy_id", ID),
     sa.Index("ix_backups_page", "project_id", "created_at", "id"),
     sa.Index("ix_backups_volume", "volume_id"),
+    sa.Index(
+        "ix_backups_policy",
+        "policy_id",
+        sqlite_where=sa.text("policy_id IS NOT NULL"),
+        postgresql_where=sa.text("policy_id IS NOT NULL"),
+    ),
     # One running backup per volume, whatever the callers race for.
     sa.Index(
         "uq_backups_creating",
@@ -212,6 +219,7 @@ audit_events = sa.Table(
     sa.Column("request_id", sa.String(64), nullable=False),
     sa.Column("source_address", sa.String(64)),
     sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("policy_id", ID),
     sa.Index("ix_audit_events_page", "project_id", "at", "id"),
     sa.Index("ix_audit_events_backup", "backup_id"),
 )
@@ -224,4 +232,71 @@ workers = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+)
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("user_id", PROJECT, nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("start_time", TEXT, nullable=False),
+    sa.Column("every_days", sa.Integer),
+    sa.Column("weekdays", sa.JSON(none_as_null=True)),
+    sa.Column("keep_number", sa.Integer),
+    sa.Column("keep_days", sa.Integer),
+    sa.Column("keep_first_of_month", sa.Boolean, nullable=False),
+    sa.Column("is_on", sa.Boolean, nullable=False),
+    sa.Column("time_zone", sa.String(64)),
+    sa.Column("next_due_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime),
+    sa.Index("ix_policies_page", "project_id", "created_at", "id"),
+    sa.Index("ix_policies_due", "next_due_at"),
+)
+
+policy_tags = sa.Table(
+    "policy_tags",
+    metadata,
+    sa.Column("policy_id", ID, primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("value", TEXT, nullable=False),
+)
+
+policy_resources = sa.Table(
+    "policy_resources",
+    metadata,
+    # A volume has at most one policy.
+    sa.Column("volume_id", ID, primary_key=True),
+    sa.Column("policy_id", ID, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ix_policy_resources_policy", "policy_id"),
+)
+
+policy_tasks = sa.Table(
+    "policy_tasks",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("policy_id", ID, nullable=False),
+    sa.Column("project_id", PROJECT, nullable=False),
+    sa.Column("volume_id", ID, nullable=False),
+    sa.Column("due_at", UtcDateTime, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("backup_name", sa.String(64), nullable=False),
+    sa.Column("backup_id", ID),
+    sa.Column("job_id", ID),
+    sa.Column("reason", sa.Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    # Each due time runs once, however many schedulers see it.
+    sa.UniqueConstraint("policy_id", "volume_id", "due_at"),
+    sa.Index("ix_policy_tasks_page", "policy_id", "created_at", "id"),
+    sa.Index("ix_policy_tasks_finished", "finished_at"),
+    sa.Index(
+        "ix_policy_tasks_open",
+        "status",
+        sqlite_where=sa.text("status = 'WAITING'"),
+        postgresql_where=sa.text("status = 'WAITING'"),
+    ),
 )

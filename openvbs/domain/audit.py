@@ -1,4 +1,4 @@
-"""Audit events: who did what to a backup or a share, when, with what result. Seen by the backup's owner."""
+"""Audit events: who did what to a backup, a share or a policy, when, with what result. Seen by the owner."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,14 @@ class AuditAction(StrEnum):
     """A recipient began to restore the shared backup."""
     SHARE_RESTORE_END = "share.restore_end"
     JOB_CANCEL = "job.cancel"
+    POLICY_CREATE = "policy.create"
+    POLICY_UPDATE = "policy.update"
+    POLICY_DELETE = "policy.delete"
+    POLICY_ASSOCIATE = "policy.associate"
+    POLICY_DISASSOCIATE = "policy.disassociate"
+    POLICY_RUN = "policy.run"
+    """A run asked for by hand; scheduled ones show as the backups that they make."""
+    POLICY_TAG = "policy.tag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +48,14 @@ class AuditEvent:
     request_id: str
     source_address: str | None
     details: dict[str, object] = field(default_factory=dict)
+    policy_id: str | None = None
+    """The policy that a policy event is about, or that made or deleted the backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditQuery:
     backup_id: str | None = None
     share_id: str | None = None
+    policy_id: str | None = None
     limit: int = 1000
     marker: str | None = None

@@ -66,6 +66,8 @@ class Backup:
     data_timestamp: datetime
     created_at: datetime
     updated_at: datetime | None
+    policy_id: str | None = None
+    """The policy that made it; None for one made by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ class NewBackup:
     """Native v3: refuse unless an available backup of the volume exists in the caller's project."""
     force: bool = False
     """Accept a volume that is in use."""
+    policy_id: str | None = None
+    """The policy that makes it; such a backup does not count for the ceiling of its volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

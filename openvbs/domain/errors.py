@@ -53,6 +53,25 @@ class JobNotFound(NotFound):
     kind = "job"
 
 
+class PolicyNotFound(NotFound):
+    """No such policy to read from."""
+
+    kind = "policy"
+
+
+class TargetPolicyNotFound(PolicyNotFound):
+    """No such policy to change or run; its own class since the contract gives it a code of its own."""
+
+
+class PolicyTagNotFound(NotFound):
+    """The policy has no tag of this key."""
+
+    kind = "tag"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(repr(key))
+
+
 class MarkerNotFound(NotFound):
     """The page marker names nothing that the caller could have been shown."""
 
@@ -100,6 +119,24 @@ class SharedWithItself(BadRequest):
 
     def __init__(self) -> None:
         super().__init__("to_project_ids", "a backup cannot be shared with the project that owns it")
+
+
+class StartTimesDisordered(BadRequest):
+    """The start times and the time zone of a policy do not fit together."""
+
+
+class PolicyTagsExceeded(BadRequest):
+    """The policy would have too many tags."""
+
+    def __init__(self, limit: int, wanted: int) -> None:
+        super().__init__("tags", f"the policy would have {wanted} tags; {limit} are allowed")
+
+
+class NoVolumesToRun(BadRequest):
+    """The policy to run has no disks."""
+
+    def __init__(self, policy_id: str) -> None:
+        super().__init__("resources", f"no disk is associated with policy {policy_id}")
 
 
 class Conflict(RuleError):
@@ -189,6 +226,13 @@ class JobNotCancellable(Conflict):
         super().__init__(f"Job {job_id} ({kind}) cannot be cancelled; only backups and restores can.")
 
 
+class PolicyRunning(Conflict):
+    """A run of the policy is under way."""
+
+    def __init__(self, policy_id: str) -> None:
+        super().__init__(f"Policy {policy_id} is running now; wait until its tasks have ended.")
+
+
 class QuotaExceeded(RuleError):
     """A ceiling is reached."""
 
@@ -211,3 +255,17 @@ class BackupGigabytesExceeded(QuotaExceeded):
             f"Requested backup exceeds allowed Backup gigabytes quota. "
             f"Requested {wanted}G, quota is {limit}G and {used}G has been consumed."
         )
+
+
+class PoliciesExceeded(QuotaExceeded):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum number of backup policies allowed ({limit}) exceeded; delete one first.")
+
+
+class VolumesPerPolicyExceeded(QuotaExceeded):
+    def __init__(self, limit: int, wanted: int) -> None:
+        super().__init__(f"The policy would have {wanted} disks, which exceeds the allowed number ({limit}).")
+
+
+class NoRoomToRun(QuotaExceeded):
+    """The quota of backups is exceeded by every single disk of the policy."""

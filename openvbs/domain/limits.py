@@ -13,5 +13,8 @@ class Limits:
     """GiB of the volumes of all backups of one project."""
     volume_gib_max: int = 65536
     shares_per_request_max: int = 100
+    policies_max: int = 10
+    """Policies of one project."""
+    volumes_per_policy_max: int = 64
     body_bytes_max: int = 1024 * 1024
     page_items_max: int = 1000

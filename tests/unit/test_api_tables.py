@@ -23,7 +23,7 @@ def children(kind: type[RuleError]) -> set[type[RuleError]]:
 def test_every_rule_has_an_answer_in_both_dialects(kind: type[RuleError]) -> None:
     status, code = VBS_ERRORS[kind]
     assert status in STATUSES
-    assert re.fullmatch(r"VolumeBackup\.\d{4}|common\.0011", code)
+    assert re.fullmatch(r"(VolumeBackup|AutoBackup)\.\d{4}|common\.0011", code)
     assert NATIVE_ERRORS[kind] in STATUSES | {413}
 
 

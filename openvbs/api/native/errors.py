@@ -43,6 +43,17 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.BackupsPerVolumeExceeded: 413,
         domain.BackupCountExceeded: 413,
         domain.BackupGigabytesExceeded: 413,
+        # Policies have no native routes; these are for the table to be whole.
+        domain.PolicyNotFound: 404,
+        domain.TargetPolicyNotFound: 404,
+        domain.PolicyTagNotFound: 404,
+        domain.StartTimesDisordered: 400,
+        domain.PolicyTagsExceeded: 400,
+        domain.NoVolumesToRun: 400,
+        domain.PolicyRunning: 400,
+        domain.PoliciesExceeded: 413,
+        domain.VolumesPerPolicyExceeded: 413,
+        domain.NoRoomToRun: 413,
     }
 )
 

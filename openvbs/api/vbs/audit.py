@@ -13,6 +13,7 @@ def list_page(call: Call) -> Answer:
     wanted = AuditQuery(
         backup_id=query.lowered(values, "backup_id"),
         share_id=query.lowered(values, "share_id"),
+        policy_id=query.lowered(values, "policy_id"),
         limit=query.limit(values, call.settings.page_items_max),
         marker=query.lowered(values, "marker"),
     )

@@ -42,8 +42,26 @@ ERRORS: MappingProxyType[type[domain.RuleError], tuple[int, str]] = MappingProxy
         domain.BackupsPerVolumeExceeded: (403, "VolumeBackup.0040"),
         domain.BackupCountExceeded: (403, "VolumeBackup.0080"),
         domain.BackupGigabytesExceeded: (403, "VolumeBackup.0081"),
+        domain.PolicyNotFound: (404, "AutoBackup.1100"),
+        domain.TargetPolicyNotFound: (404, "AutoBackup.0205"),
+        domain.PolicyTagNotFound: (404, "AutoBackup.0216"),
+        domain.StartTimesDisordered: (400, "AutoBackup.0103"),
+        domain.PolicyTagsExceeded: (400, "AutoBackup.0215"),
+        domain.NoVolumesToRun: (400, "AutoBackup.0207"),
+        domain.PolicyRunning: (409, "AutoBackup.0225"),
+        domain.PoliciesExceeded: (403, "AutoBackup.0203"),
+        domain.VolumesPerPolicyExceeded: (403, "AutoBackup.0204"),
+        domain.NoRoomToRun: (403, "AutoBackup.0218"),
     }
 )
+
+IN_POLICY_AREA: MappingProxyType[type[domain.RuleError], tuple[int, str]] = MappingProxyType(
+    {
+        domain.Forbidden: (403, "AutoBackup.0213"),
+        domain.MarkerNotFound: (400, "AutoBackup.0008"),
+    }
+)
+"""Errors that have another answer on the paths of policies."""
 
 # What every endpoint can give: status -> code, by area.
 _COMMON = MappingProxyType(

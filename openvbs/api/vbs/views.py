@@ -117,6 +117,7 @@ def audit_event(record: AuditEvent) -> dict[str, Any]:
         "backup_id": record.backup_id,
         "share_id": record.share_id,
         "job_id": record.job_id,
+        "policy_id": record.policy_id,
         "to_project_id": record.to_project_id,
         "request_id": record.request_id,
         "source_address": record.source_address,
