@@ -1,15 +1,17 @@
 """What every store promises, asked of every store and of every wrapper around one."""
 
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from openvbs.stores.base import BadName, NameTaken, ObjectMissing, ObjectTooShort, Store, StoreUnavailable
+from openvbs.stores.base import BadName, NameTaken, ObjectMissing, ObjectTooShort, Store, StoreFull, StoreUnavailable
 from openvbs.stores.local import LocalStore
 from openvbs.stores.memory import MemoryStore
 from openvbs.stores.prefixed import prefixed
 from openvbs.stores.retry import RetryStore
+from openvbs.units import MIB
 
 MAKERS = {
     "memory": lambda folder: MemoryStore(),
@@ -177,6 +179,25 @@ def test_drafts_of_dead_writers_are_removed_and_living_ones_are_not(tmp_path):
     with store._draft(b"being written") as living:
         LocalStore(tmp_path / "s").close()
         assert [path.name for path in drafts.iterdir()] == [living.name]
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 5 * MIB + 3], ids=["aligned", "odd"])
+def test_a_full_local_store_keeps_what_it_has_and_gives_the_draft_back(tmp_path, size):
+    store = LocalStore(tmp_path / "s")
+    store.put("earlier", b"x" * MIB)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB + MIB // 2, hard))
+    try:
+        for verb in (store.put, store.create):
+            with pytest.raises(StoreFull):
+                verb("earlier" if verb == store.put else "new", b"y" * size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.get("earlier") == b"x" * MIB
+    assert names(store, "") == ["earlier"]
+    assert list((tmp_path / "s" / ".drafts").iterdir()) == []
+    store.put("new", b"y" * size)
+    assert store.get("new") == b"y" * size
 
 
 class Flaky:
