@@ -20,6 +20,7 @@ from openvbs.engine.format import (
     parse_pack_name,
 )
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
+from openvbs.engine.index import segment_sizes
 from openvbs.engine.index_run import Place
 from openvbs.engine.leases import Lease
 from openvbs.engine.pack import listing_of, open_pack
@@ -92,6 +93,7 @@ def _check_objects(repository: Repository, report: CheckReport) -> dict[PackId, 
     """Look at all objects but backups; the packs that have another size than they should, with that, 0 if missing."""
     for segment, error in repository.index.damaged.items():
         report.problems.append(f"index segment {segment.hex()} cannot be used: {error}")
+    _check_segments(repository, report)
     _check_leases(repository, report)
     sizes = repository.index.pack_sizes()
     stored: dict[PackId, int] = {}
@@ -117,6 +119,17 @@ def _sampled(packs: list[PackId], sample: float) -> list[PackId]:
     start = secrets.randbelow(1 << 32)
     width = int(sample * (1 << 32))
     return [pack for pack in packs if (int.from_bytes(pack[:4], "big") - start) % (1 << 32) < width]
+
+
+def _check_segments(repository: Repository, report: CheckReport) -> None:
+    """Those that the index took from a cache may have been damaged since."""
+    for segment in sorted(segment_sizes(repository.store).keys() - repository.index.damaged.keys()):
+        try:
+            repository.index.read_segment(segment)
+        except ObjectMissing:
+            continue  # a collection replaced it
+        except EngineError as error:
+            report.problems.append(f"index segment {segment.hex()} is damaged, and a cache still has it: {error}")
 
 
 def _check_leases(repository: Repository, report: CheckReport) -> None:

@@ -140,8 +140,7 @@ class Index:
         """Bring runs in line with the store; False if a segment vanished meanwhile and it must be done again."""
         self.damaged = {}
         present = set(segment_sizes(self._store))
-        for run in self._runs:
-            run.set_present(present)
+        self._share_out(present)
         if not self._recent.segments <= present:
             self._recent = self._recent.without(self._recent.segments - present)
         missing = sorted(present - self._covered())
@@ -157,6 +156,20 @@ class Index:
                 except ObjectMissing:
                     return False
         return True
+
+    def _share_out(self, present: set[bytes]) -> None:
+        """Each segment to one run, though processes that share a cache may have put it into several files."""
+        rest = frozenset(present)
+        runs = []
+        for run in sorted(self._runs, key=lambda run: run.entries, reverse=True):
+            own = run.segments & rest
+            if own:
+                run.answer_for(own)
+                rest -= own
+                runs.append(run)
+            else:
+                run.path.unlink(missing_ok=True)
+        self._runs = tuple(runs)
 
     def _try_read_segment(self, segment: bytes) -> list[PackListing] | EngineError:
         try:

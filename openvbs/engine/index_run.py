@@ -17,7 +17,6 @@ import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,8 +68,9 @@ class IndexRun:
         self._names = [cut[i : i + _SEGMENT_BYTES] for i in range(0, len(cut), _SEGMENT_BYTES)]
         self.segments = frozenset(self._names)
         """The index segments that this file covers."""
+        self._answered = self.segments
         self.gone: frozenset[int] = frozenset()
-        """Numbers of the pack rows whose segment has left the store."""
+        """Numbers of the pack rows whose segment has left the store, or is another run's to answer for."""
 
     def pack_row(self, number: int) -> PackRow:
         """The row of the pack with this number."""
@@ -83,12 +83,11 @@ class IndexRun:
             if number not in self.gone:
                 yield number, self.pack_row(number)
 
-    def set_present(self, segments: AbstractSet[bytes]) -> None:
-        """Answer only with packs that these segments name."""
-        if self.segments <= segments:
-            self.gone = frozenset()
-            return
-        self.gone = frozenset(n for n in range(self._packs) if self.pack_row(n).segment not in segments)
+    def answer_for(self, segments: frozenset[bytes]) -> None:
+        """Answer only with packs that these segments, all of them among its own, name."""
+        if segments != self._answered:
+            self._answered = segments
+            self.gone = frozenset(n for n in range(self._packs) if self.pack_row(n).segment not in segments)
 
     def find(self, block_id: BlockId) -> Iterator[tuple[int, Place]]:
         """Position and place of every entry of this id whose pack row is not gone."""

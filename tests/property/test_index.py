@@ -139,3 +139,23 @@ def test_a_condemned_pack_is_no_place_to_rely_on():
     index.forget([pack_id(1), pack_id(2)])
     assert index.find(block_id(5)) is None
     index.close()
+
+
+def test_processes_that_share_a_cache_answer_each_place_once(tmp_path):
+    store = MemoryStore()
+    writer = Index(store, CODEC, None)
+    for number in range(6):
+        writer.write_segment([listing(number, [number, number + 1])])
+    indexes = [Index(store, CODEC, tmp_path) for _ in range(3)]
+    for index in indexes:
+        index.refresh()
+        index.settle()
+    third = Index(store, CODEC, tmp_path)
+    third.refresh()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert len(third.settle()) == 1
+    for index in [*indexes, third]:
+        assert sorted(place.pack_id for place in index.find_all(block_id(3))) == sorted([pack_id(2), pack_id(3)])
+        index.refresh()
+        index.close()
+    writer.close()

@@ -212,3 +212,15 @@ def test_a_sample_reads_about_that_share(store):
         packs = len(list(store.list(PACKS)))
         assert check_data(repository, sample=1.0).packs_checked == packs
         assert 0 < check_data(repository, sample=0.5).packs_checked < packs
+
+
+def test_a_damaged_segment_is_found_though_a_cache_has_its_content(store, volumes, tmp_path):
+    with open_repository(store, ROOT_KEY, cache=tmp_path) as repository:
+        assert check_structure(repository).ok
+        repository.index.settle()
+    name = next(iter(store.list(SEGMENTS))).name
+    store.put(name, b"rubbish" * 20)
+    with open_repository(store, ROOT_KEY, cache=tmp_path) as repository:
+        report = check_structure(repository)
+        assert name.rpartition("/")[2] in report.problems[0]
+        assert report.damaged == {}
