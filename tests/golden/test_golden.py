@@ -185,7 +185,7 @@ DAMAGES = [
         seal_something_else,
         errors.Corrupt,
         second_reader.BlockDamaged,
-        "pack {blocks}: block [0-9a-f]{{64}} ",
+        "pack {blocks}: block [0-9a-f]{{64}} does not hash to its id",
         BIG,
     ),
     Damage(
