@@ -17,6 +17,7 @@ from openvbs.domain.job import Job
 from openvbs.domain.limits import Limits
 from openvbs.domain.volume import Volume, VolumeKind, VolumeStatus
 from openvbs.units import GIB
+from tests.support.postgres import give_back
 
 
 class NotedQueue:
@@ -43,7 +44,7 @@ class TickingClock:
 
 @contextmanager
 def made_service(url: str, **limits: int) -> Iterator[Service]:
-    """A Service on the new, empty database at url."""
+    """A Service on the database at url, which is without rows; one of a PostgreSQL server is given back at the end."""
     migrate.upgrade(url)
     database = Database(url)
     try:
@@ -56,6 +57,8 @@ def made_service(url: str, **limits: int) -> Iterator[Service]:
         )
     finally:
         database.close()
+        if not database.is_sqlite:
+            give_back(url)
 
 
 def caller(project_id: str, *, role: str = "member", sees_all: bool = False) -> Caller:
