@@ -16,6 +16,7 @@ from oslo_config import cfg
 
 from openvbs.config_options import AUTHTOKEN_GROUP, OPTIONS, authtoken_options
 from openvbs.domain.limits import Limits
+from openvbs.domain.policy import Missed, RunRules
 from openvbs.errors import OpenVbsError
 
 REGION = "RegionOne"
@@ -85,6 +86,7 @@ class Config:
     jobs_at_once: int
     token_cache_seconds: int
     limits: Limits
+    run_rules: RunRules
     policy_file: Path | None
     authtoken: Mapping[str, str] = field(repr=False)
     """[keystone_authtoken] as configured; empty when the embedded Keystone is used."""
@@ -187,6 +189,11 @@ def _build(
         jobs_at_once=conf.worker.jobs_at_once,
         token_cache_seconds=conf.limits.token_cache_time,
         limits=Limits(**{o.dest: conf.limits[o.dest] for o in OPTIONS["limits"] if o.dest != "token_cache_time"}),
+        run_rules=RunRules(
+            missed=Missed(conf.policies.missed),
+            wait_seconds_max=conf.policies.wait_seconds_max,
+            tasks_kept_days=conf.policies.tasks_kept_days,
+        ),
         policy_file=Path(conf.oslo_policy.policy_file).absolute() if conf.oslo_policy.policy_file else None,
         authtoken=authtoken,
         config_files=config_files,

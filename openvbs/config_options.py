@@ -5,10 +5,12 @@ from importlib import import_module
 from oslo_config import cfg
 
 from openvbs.domain.limits import Limits
+from openvbs.domain.policy import Missed, RunRules
 from openvbs.units import KIB, MIB
 
 AUTHTOKEN_GROUP = "keystone_authtoken"
 _LIMITS = Limits()
+_RUN_RULES = RunRules()
 
 _DEFAULT = [
     cfg.StrOpt("data_dir", help="Folder of everything that the service keeps on this machine. Made with mode 0700."),
@@ -76,7 +78,7 @@ _LIMIT_OPTIONS = [
         "backups_per_volume_max",
         default=_LIMITS.backups_per_volume_max,
         min=-1,
-        help="Backups of one volume; -1: any.",
+        help="Backups of one volume made by hand; -1: any.",
     ),
     cfg.IntOpt(
         "shares_per_request_max",
@@ -85,6 +87,13 @@ _LIMIT_OPTIONS = [
         max=1000,
         help="Projects that one request shares with.",
     ),
+    cfg.IntOpt("policies_max", default=_LIMITS.policies_max, min=-1, help="Policies of one project; -1: any number."),
+    cfg.IntOpt(
+        "volumes_per_policy_max",
+        default=_LIMITS.volumes_per_policy_max,
+        min=-1,
+        help="Disks of one policy; -1: any number.",
+    ),
     cfg.IntOpt("volume_gib_max", default=_LIMITS.volume_gib_max, min=1, help="Size of one volume in GiB."),
     cfg.IntOpt("backups_max", default=_LIMITS.backups_max, min=-1, help="Backups of one project; -1: any number."),
     cfg.IntOpt(
@@ -92,6 +101,24 @@ _LIMIT_OPTIONS = [
         default=_LIMITS.backup_gigabytes_max,
         min=-1,
         help="GiB of the backed-up volumes of one project, counted once per backup; -1: any.",
+    ),
+]
+_POLICIES = [
+    cfg.StrOpt(
+        "missed",
+        default=_RUN_RULES.missed.value,
+        choices=[choice.value for choice in Missed],
+        help="What to do about due times that passed while no worker ran: run once for the newest of them and record"
+        " the others as SKIP, or skip all.",
+    ),
+    cfg.IntOpt(
+        "wait_seconds_max",
+        default=_RUN_RULES.wait_seconds_max,
+        min=0,
+        help="Seconds that a run waits for a disk that is busy with something else than a backup.",
+    ),
+    cfg.IntOpt(
+        "tasks_kept_days", default=_RUN_RULES.tasks_kept_days, min=1, max=3650, help="Days that tasks are kept."
     ),
 ]
 _POLICY = [
@@ -104,6 +131,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
     "store": _STORE,
     "worker": _WORKER,
     "limits": _LIMIT_OPTIONS,
+    "policies": _POLICIES,
     "oslo_policy": _POLICY,
 }
 

@@ -13,6 +13,7 @@ from openvbs.identity.authtoken import authtoken_conf
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue
 from openvbs.jobs.repositories import Repositories
+from openvbs.jobs.scheduler import Scheduler
 from openvbs.jobs.worker import Worker
 from openvbs.stores.urls import open_store
 from openvbs.volumes.files import VolumeFiles
@@ -27,6 +28,7 @@ def build_service(config: Config) -> Service:
         queue=JobQueue(database),
         permissions=Permissions(config.policy_file),
         limits=config.limits,
+        run_rules=config.run_rules,
     )
 
 
@@ -42,17 +44,17 @@ def build_app(config: Config) -> Wsgi:
 
 def build_worker(config: Config) -> Worker:
     """The jobs' side of one process. The database must have been migrated and the queue prepared."""
-    database = Database(config.database_url)
+    service = build_service(config)
     repositories = Repositories(
         open_store(config.store_url),
         lambda: load_root_key(config.root_key_file),
         cache=config.data_dir / "cache" / "index",
     )
     parts = Parts(
-        database=database,
-        queue=JobQueue(database),
+        database=service.database,
+        queue=JobQueue(service.database),
         files=VolumeFiles(config.data_dir),
         reserve=Reserve(config.data_dir / "reserve"),
         repositories=repositories,
     )
-    return Worker(parts, directory=config.data_dir / "workers", jobs_at_once=config.jobs_at_once)
+    return Worker(parts, Scheduler(service), directory=config.data_dir / "workers", jobs_at_once=config.jobs_at_once)

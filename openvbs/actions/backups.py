@@ -36,39 +36,45 @@ def create_backup(service: Service, caller: Caller, new: NewBackup) -> tuple[Bac
     """
     service.permissions.require(caller, "backup:create")
     with service.database.write() as connection:
-        volume, snapshot = _source(connection, caller, new)
-        parent_id = backups.newest_available(
-            connection,
-            volume.id,
-            project_id=caller.project_id,
-            not_after=None if snapshot is None else snapshot.created_at,
-        )
-        if new.incremental and parent_id is None:
-            raise NoParentBackup
-        _require_room(service, connection, caller, volume)
-        backup = _new_record(service, caller, new, volume, snapshot, is_full=new.full or parent_id is None)
-        backups.insert(connection, backup)
-        _take_lock(service, connection, volume, snapshot)
-        job = enqueue(
-            service,
-            connection,
-            caller,
-            JobKind.CREATE_BACKUP,
-            backup_id=backup.id,
-            volume_id=volume.id,
-            snapshot_id=new.snapshot_id,
-            bytes_total=volume.size_bytes,
-            arguments={"parent_id": parent_id, "full": new.full},
-        )
-        record(
-            service,
-            connection,
-            caller,
-            AuditAction.BACKUP_CREATE,
-            owner=caller.project_id,
-            backup_id=backup.id,
-            job_id=job.id,
-        )
+        return begin_backup(service, connection, caller, new)
+
+
+def begin_backup(service: Service, connection: sa.Connection, caller: Caller, new: NewBackup) -> tuple[Backup, Job]:
+    """What create_backup does, for a caller that may do it, within a transaction. An error has changed nothing."""
+    volume, snapshot = _source(connection, caller, new)
+    parent_id = backups.newest_available(
+        connection,
+        volume.id,
+        project_id=caller.project_id,
+        not_after=None if snapshot is None else snapshot.created_at,
+    )
+    if new.incremental and parent_id is None:
+        raise NoParentBackup
+    _require_room(service, connection, caller, volume, by_hand=new.policy_id is None)
+    backup = _new_record(service, caller, new, volume, snapshot, is_full=new.full or parent_id is None)
+    backups.insert(connection, backup)
+    _take_lock(service, connection, volume, snapshot)
+    job = enqueue(
+        service,
+        connection,
+        caller,
+        JobKind.CREATE_BACKUP,
+        backup_id=backup.id,
+        volume_id=volume.id,
+        snapshot_id=new.snapshot_id,
+        bytes_total=volume.size_bytes,
+        arguments={"parent_id": parent_id, "full": new.full},
+    )
+    record(
+        service,
+        connection,
+        caller,
+        AuditAction.BACKUP_CREATE,
+        owner=caller.project_id,
+        backup_id=backup.id,
+        job_id=job.id,
+        policy_id=new.policy_id,
+    )
     return backup, job
 
 
@@ -93,11 +99,18 @@ def _source(connection: sa.Connection, caller: Caller, new: NewBackup) -> tuple[
     return volume, snapshot
 
 
-def _require_room(service: Service, connection: sa.Connection, caller: Caller, volume: Volume) -> None:
+def _require_room(
+    service: Service, connection: sa.Connection, caller: Caller, volume: Volume, *, by_hand: bool
+) -> None:
+    limit = service.limits.backups_per_volume_max
+    if by_hand and 0 <= limit <= backups.count_by_hand(connection, volume.id, project_id=caller.project_id):
+        raise BackupsPerVolumeExceeded(volume.id, limit)
+    require_quota(service, connection, caller, volume)
+
+
+def require_quota(service: Service, connection: sa.Connection, caller: Caller, volume: Volume) -> None:
+    """The project may have one more backup, of this volume. Raises QuotaExceeded."""
     limits = service.limits
-    of_volume = backups.count_of_volume(connection, volume.id, project_id=caller.project_id)
-    if 0 <= limits.backups_per_volume_max <= of_volume:
-        raise BackupsPerVolumeExceeded(volume.id, limits.backups_per_volume_max)
     usage = backups.usage(connection, caller.project_id)
     count = sum(number for number, _ in usage.values())
     gib = sum(size for _, size in usage.values())
@@ -151,6 +164,7 @@ def _new_record(
         data_timestamp=now if snapshot is None else snapshot.created_at,
         created_at=now,
         updated_at=now,
+        policy_id=new.policy_id,
     )
 
 
@@ -202,34 +216,47 @@ def delete_backup(service: Service, caller: Caller, backup_id: str) -> Job:
             raise BackupNotDeletable(backup_id, backup.status)
         if backups.restoring_now(connection, backup_id, project_id=backup.project_id):
             raise BackupNotDeletable(backup_id, RESTORING)
-        now = service.clock()
-        backups.update(connection, backup_id, now=now, status=BackupStatus.DELETING)
-        job = enqueue(
-            service, connection, caller, JobKind.DELETE_BACKUP, backup_id=backup_id, volume_id=backup.volume_id
-        )
+        return begin_delete(service, connection, caller, backup)
+
+
+def begin_delete(
+    service: Service,
+    connection: sa.Connection,
+    caller: Caller,
+    backup: Backup,
+    *,
+    policy_id: str | None = None,
+    details: dict[str, object] | None = None,
+) -> Job:
+    """Delete a backup that is locked and may be deleted; policy_id and details say on whose behalf and why."""
+    now = service.clock()
+    backups.update(connection, backup.id, now=now, status=BackupStatus.DELETING)
+    job = enqueue(service, connection, caller, JobKind.DELETE_BACKUP, backup_id=backup.id, volume_id=backup.volume_id)
+    record(
+        service,
+        connection,
+        caller,
+        AuditAction.BACKUP_DELETE,
+        owner=backup.project_id,
+        backup_id=backup.id,
+        job_id=job.id,
+        policy_id=policy_id,
+        details=details or {},
+    )
+    live = {share.id: share for share in shares.live_of_backup(connection, backup.id)}
+    for share_id in shares.cancel(connection, list(live), now=now):
         record(
             service,
             connection,
             caller,
-            AuditAction.BACKUP_DELETE,
+            AuditAction.SHARE_CANCEL,
             owner=backup.project_id,
-            backup_id=backup_id,
-            job_id=job.id,
+            backup_id=backup.id,
+            share_id=share_id,
+            to_project_id=live[share_id].to_project_id,
+            outcome="cancelled",
+            details={"because": "the backup is deleted"},
         )
-        live = {share.id: share for share in shares.live_of_backup(connection, backup_id)}
-        for share_id in shares.cancel(connection, list(live), now=now):
-            record(
-                service,
-                connection,
-                caller,
-                AuditAction.SHARE_CANCEL,
-                owner=backup.project_id,
-                backup_id=backup_id,
-                share_id=share_id,
-                to_project_id=live[share_id].to_project_id,
-                outcome="cancelled",
-                details={"because": "the backup is deleted"},
-            )
     return job
 
 

@@ -14,6 +14,7 @@ from openvbs.db.session import Database
 from openvbs.domain.audit import AuditAction, AuditEvent
 from openvbs.domain.job import Job, JobKind, JobStatus
 from openvbs.domain.limits import Limits
+from openvbs.domain.policy import RunRules
 
 
 class JobQueue(Protocol):
@@ -43,6 +44,7 @@ class Service:
     queue: JobQueue
     permissions: Permissions
     limits: Limits = field(default_factory=Limits)
+    run_rules: RunRules = field(default_factory=RunRules)
     clock: Clock = utc_now
     make_id: Callable[[], str] = new_id
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from openvbs.actions.restores import enqueue_restore, insert_new_volume, usable_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given
 from openvbs.auth.caller import Caller
-from openvbs.db import volumes
+from openvbs.db import policies, volumes
 from openvbs.domain.errors import (
     BadRequest,
     SnapshotBusy,
@@ -131,8 +131,8 @@ def update_volume(
 def delete_volume(service: Service, caller: Caller, volume_id: str, *, cascade: bool = False) -> Job:
     """Accept a deletion, with cascade also of its snapshots. Backups of the volume are never touched.
 
-    A registered device or file leaves the records only. Raises VolumeNotFound, VolumeBusy, VolumeHasSnapshots,
-    SnapshotBusy.
+    The volume leaves its policy. A registered device or file leaves the records only. Raises VolumeNotFound,
+    VolumeBusy, VolumeHasSnapshots, SnapshotBusy.
     """
     service.permissions.require(caller, "volume:delete")
     with service.database.write() as connection:
@@ -148,6 +148,7 @@ def delete_volume(service: Service, caller: Caller, volume_id: str, *, cascade: 
                 raise SnapshotBusy(snapshot.id, snapshot.status)
             volumes.update_snapshot(connection, snapshot.id, now=now, status=SnapshotStatus.DELETING)
         volumes.update_volume(connection, volume_id, now=now, status=VolumeStatus.DELETING)
+        policies.release_volume(connection, volume_id)
         return enqueue(
             service,
             connection,

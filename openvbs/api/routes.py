@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from openvbs.api.microversion import VERSION_MIN, Version
 from openvbs.api.native import backups as native_backups
 from openvbs.api.native import snapshots, volumes
-from openvbs.api.vbs import audit, backups, jobs, shares
+from openvbs.api.vbs import audit, backups, jobs, policies, policy_tags, shares
 from openvbs.api.wire import Answer, Call, Family
 
 Handler = Callable[[Call], Answer]
 
 VBS = Family.VBS
+POLICY = Family.POLICY
 NATIVE = Family.NATIVE
 
 
@@ -34,6 +35,9 @@ _JOB = "/jobs/{job_id}"
 _P1, _P2 = "/v1/{project_id}", "/v2/{project_id}"
 _SHARING = f"{_P2}/os-vendor-backup-sharing"
 _CLOUD = f"{_P2}/cloudbackups"
+_POLICIES = f"{_P2}/backuppolicy"
+_ONE_POLICY = f"{_POLICIES}/{{policy_id}}"
+_RESOURCES = f"{_P2}/backuppolicyresources"
 
 _VBS_ROUTES = (
     Route("GET", _P1 + _JOB, jobs.show, "job:show", VBS),
@@ -55,6 +59,27 @@ _VBS_ROUTES = (
     Route("GET", f"{_SHARING}/count", shares.count, "share:list", VBS),
     Route("GET", f"{_SHARING}/{{share_id}}", shares.show, "share:show", VBS),
     Route("DELETE", f"{_SHARING}/{{share_id}}", shares.cancel, "share:cancel", VBS, id_may_be_empty=True),
+)
+
+_POLICY_ROUTES = (
+    Route("POST", _POLICIES, policies.create, "policy:create", POLICY),
+    Route("GET", _POLICIES, policies.list_all, "policy:list", POLICY),
+    Route("GET", f"{_POLICIES}/tags", policy_tags.list_all, "policy:list", POLICY),
+    Route("POST", f"{_POLICIES}/resource_instances/action", policy_tags.find, "policy:list", POLICY),
+    Route("PUT", _ONE_POLICY, policies.update, "policy:update", POLICY),
+    Route("DELETE", _ONE_POLICY, policies.delete, "policy:delete", POLICY),
+    Route("POST", f"{_ONE_POLICY}/action", policies.run, "policy:run", POLICY),
+    Route("GET", f"{_ONE_POLICY}/backuptasks", policies.list_tasks, "policy:show", POLICY),
+    Route("GET", f"{_ONE_POLICY}/retention-preview", policies.preview_retention, "policy:show", POLICY),
+    Route("GET", f"{_ONE_POLICY}/tags", policy_tags.list_of_policy, "policy:show", POLICY),
+    Route("POST", f"{_ONE_POLICY}/tags", policy_tags.add, "policy:tag", POLICY),
+    Route("POST", f"{_ONE_POLICY}/tags/action", policy_tags.change, "policy:tag", POLICY),
+    Route("DELETE", f"{_ONE_POLICY}/tags/action", policy_tags.remove, "policy:tag", POLICY),
+    Route("DELETE", f"{_ONE_POLICY}/tags/{{key:path}}", policy_tags.remove, "policy:tag", POLICY),
+    Route("POST", _RESOURCES, policies.associate, "policy:associate", POLICY),
+    Route(
+        "POST", f"{_RESOURCES}/{{policy_id}}/deleted_resources", policies.disassociate, "policy:disassociate", POLICY
+    ),
 )
 
 
@@ -93,6 +118,7 @@ def _v3_routes(base: str) -> tuple[Route, ...]:
 
 ROUTES = (
     *_VBS_ROUTES,
+    *_POLICY_ROUTES,
     *_native_routes(_P2),
     *_v3_routes("/v3/{project_id}"),
     *_v3_routes("/v3"),

@@ -12,8 +12,15 @@ def t6_or_none(moment: datetime | None) -> str | None:
     return None if moment is None else t6(moment)
 
 
+def t3(moment: datetime) -> str:
+    """``2026-03-04T05:06:07.089``, as tasks of policies have it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def t3_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else t3(moment)
+
+
 def t3z_or_none(moment: datetime | None) -> str | None:
     """``2026-03-04T05:06:07.089Z``, as jobs have it."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return None if moment is None else f"{t3(moment)}Z"

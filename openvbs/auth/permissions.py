@@ -22,6 +22,7 @@ _BASE = (
 
 _V2 = "/v2/{project_id}"
 _V3 = "/v3/{project_id}"
+_POLICY = f"{_V2}/backuppolicy/{{id}}"
 
 # action: (rule, what it allows, ((method, path), ...))
 ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingProxyType(
@@ -72,6 +73,47 @@ ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingPro
         "job:cancel": (WRITER, "Cancel a running backup or restore.", (("DELETE", f"{_V2}/jobs/{{id}}"),)),
         "audit:list": (ANYONE, "Read the project's audit events.", (("GET", f"{_V2}/audit-events"),)),
         "quota:show": (ANYONE, "Show the project's quota.", (("GET", f"{_V2}/cloudbackups/quota"),)),
+        "policy:list": (
+            ANYONE,
+            "List backup policies and their tags, and find them by tags.",
+            (
+                ("GET", f"{_V2}/backuppolicy"),
+                ("GET", f"{_V2}/backuppolicy/tags"),
+                ("POST", f"{_V2}/backuppolicy/resource_instances/action"),
+            ),
+        ),
+        "policy:show": (
+            ANYONE,
+            "Show the tags, the tasks and the coming retention of a backup policy.",
+            (
+                ("GET", f"{_POLICY}/tags"),
+                ("GET", f"{_POLICY}/backuptasks"),
+                ("GET", f"{_POLICY}/retention-preview"),
+            ),
+        ),
+        "policy:create": (WRITER, "Create a backup policy.", (("POST", f"{_V2}/backuppolicy"),)),
+        "policy:update": (WRITER, "Change, enable or disable a backup policy.", (("PUT", _POLICY),)),
+        "policy:delete": (WRITER, "Delete a backup policy.", (("DELETE", _POLICY),)),
+        "policy:associate": (
+            WRITER,
+            "Put volumes on a backup policy.",
+            (("POST", f"{_V2}/backuppolicyresources"),),
+        ),
+        "policy:disassociate": (
+            WRITER,
+            "Take volumes off a backup policy.",
+            (("POST", f"{_V2}/backuppolicyresources/{{id}}/deleted_resources"),),
+        ),
+        "policy:run": (WRITER, "Run a backup policy now.", (("POST", f"{_POLICY}/action"),)),
+        "policy:tag": (
+            WRITER,
+            "Change the tags of a backup policy.",
+            (
+                ("POST", f"{_POLICY}/tags"),
+                ("POST", f"{_POLICY}/tags/action"),
+                ("DELETE", f"{_POLICY}/tags/{{key:path}}"),
+            ),
+        ),
         "volume:list": (ANYONE, "List volumes.", (("GET", f"{_V3}/volumes"), ("GET", f"{_V3}/volumes/detail"))),
         "volume:show": (ANYONE, "Show a volume.", (("GET", f"{_V3}/volumes/{{id}}"),)),
         "volume:create": (WRITER, "Create a volume.", (("POST", f"{_V3}/volumes"),)),

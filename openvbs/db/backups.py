@@ -1,6 +1,6 @@
 """Backup records."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from openvbs.db.tables import backups, jobs
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus
 from openvbs.domain.job import JobKind, JobStatus
 from openvbs.domain.page import Page
+from openvbs.domain.retention import StoredBackup
 
 _OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
 
@@ -220,12 +221,14 @@ def creating_id(connection: sa.Connection, volume_id: str) -> str | None:
     )
 
 
-def count_of_volume(connection: sa.Connection, volume_id: str, *, project_id: str) -> int:
+def count_by_hand(connection: sa.Connection, volume_id: str, *, project_id: str) -> int:
+    """How many backups of the volume were made by hand; those of policies are bounded by their retention."""
     return (
         connection.scalar(
             sa.select(sa.func.count()).where(
                 backups.c.volume_id == volume_id,
                 backups.c.project_id == project_id,
+                backups.c.policy_id.is_(None),
                 backups.c.deleted_at.is_(None),
             )
         )
@@ -264,3 +267,19 @@ def awaits_purge(connection: sa.Connection, backup_id: str) -> bool:
 def repositories(connection: sa.Connection) -> list[str]:
     """Every repository that a backup was ever begun in."""
     return list(connection.scalars(sa.select(backups.c.repository_id).distinct()))
+
+
+def stored_of_disks(
+    connection: sa.Connection, volume_ids: Collection[str], *, project_id: str, policy_id: str
+) -> list[StoredBackup]:
+    """All backups of the volumes, and all that the policy made of others, by volume and the newest first."""
+    rows = connection.execute(
+        sa.select(backups, restore_runs(project_id=None).label("is_restoring"))
+        .where(
+            backups.c.project_id == project_id,
+            backups.c.deleted_at.is_(None),
+            sa.or_(backups.c.volume_id.in_(volume_ids), backups.c.policy_id == policy_id),
+        )
+        .order_by(backups.c.volume_id, backups.c.created_at.desc(), backups.c.id.desc())
+    )
+    return [to_value(StoredBackup, row) for row in rows]

@@ -89,3 +89,9 @@ def create_engine(url: str, *, always_immediate: bool = False) -> sa.Engine:
 def lock(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:
     """The query with its rows locked until the commit. SQLite's writers are alone already."""
     return query if connection.dialect.name == "sqlite" else query.with_for_update()
+
+
+def lock_name(connection: sa.Connection, name: str) -> None:
+    """Make everybody else who locks this name wait until our commit: for rules about rows that are not there yet."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))

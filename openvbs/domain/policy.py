@@ -93,6 +93,19 @@ NOT_ASSOCIABLE = IN_ERROR | {VolumeStatus.ERROR_RESTORING, VolumeStatus.DELETING
 """A volume in one of these does not get a policy."""
 
 
+BUSY_FOR_A_WHILE = frozenset(
+    {
+        VolumeStatus.CREATING,
+        VolumeStatus.BACKING_UP,
+        VolumeStatus.RESTORING,
+        VolumeStatus.EXTENDING,
+        VolumeStatus.DOWNLOADING,
+        VolumeStatus.UPLOADING,
+    }
+)
+"""A run waits for a volume in one of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class Associated:
     """What became of one disk of a request."""

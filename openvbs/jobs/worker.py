@@ -15,6 +15,7 @@ from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import LeaveWorkflow, MustPark, Run, StepFailed, parked_attempts, persist
 from openvbs.jobs.runner import Runner, end_as_failed
 from openvbs.jobs.runners import RUNNERS
+from openvbs.jobs.scheduler import FORGET_SECONDS, LOOK_SECONDS, Scheduler
 from openvbs.jobs.worker_id import worker_id
 from openvbs.jobs.workflows import Workflows
 from openvbs.logs import bind
@@ -33,9 +34,10 @@ PARK_SECONDS_MAX = 25
 class Worker:
     """One worker process."""
 
-    def __init__(self, parts: Parts, *, directory: Path, jobs_at_once: int) -> None:
+    def __init__(self, parts: Parts, scheduler: Scheduler, *, directory: Path, jobs_at_once: int) -> None:
         """``directory`` keeps who this worker is; workers of one machine share it."""
         self._parts = parts
+        self._scheduler = scheduler
         self._directory = directory
         self._jobs_at_once = jobs_at_once
 
@@ -68,6 +70,8 @@ class Worker:
             care.collect_daily: DAILY_LOOK_SECONDS,
             care.forget: DAILY_LOOK_SECONDS,
             self._parts.reserve.keep: CARE_SECONDS,
+            self._scheduler.look: LOOK_SECONDS,
+            self._scheduler.forget: FORGET_SECONDS,
         }
         due = dict.fromkeys(duties, 0.0)
         is_ready = False

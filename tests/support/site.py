@@ -23,6 +23,7 @@ from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue, prepare_queue
 from openvbs.jobs.repositories import Repositories
+from openvbs.jobs.scheduler import Scheduler
 from openvbs.jobs.worker import Worker
 from openvbs.stores.base import Store
 from openvbs.stores.local import LocalStore
@@ -77,7 +78,7 @@ class Site:
         """A worker in threads of this process; its jobs are parked at the end."""
         parts = self.parts(store, **values)
         stop, ready = threading.Event(), threading.Event()
-        worker = Worker(parts, directory=self.directory / "workers", jobs_at_once=jobs_at_once)
+        worker = Worker(parts, Scheduler(self.service), directory=self.directory / "workers", jobs_at_once=jobs_at_once)
         thread = threading.Thread(target=worker.run, kwargs={"on_ready": ready.set, "stop_event": stop})
         thread.start()
         until(lambda: ready.is_set() or not thread.is_alive(), what="the worker is ready")

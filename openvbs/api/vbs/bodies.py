@@ -145,7 +145,7 @@ def _tags(value: Any) -> dict[str, str]:
         key: Any
         text: Any
         key, text = (entry.get("key"), entry.get("value")) if isinstance(entry, dict) else (None, None)
-        if not _is_tag_text(key, 1, TAG_KEY_CHARACTERS_MAX) or not _is_tag_text(text, 0, TAG_VALUE_CHARACTERS_MAX):
+        if not is_tag_text(key, 1, TAG_KEY_CHARACTERS_MAX) or not is_tag_text(text, 0, TAG_VALUE_CHARACTERS_MAX):
             rule = (
                 f"each tag needs a key of 1 to {TAG_KEY_CHARACTERS_MAX} and a value of up to"
                 f" {TAG_VALUE_CHARACTERS_MAX} characters, without control characters and any of = * < > \\ , | /."
@@ -157,7 +157,8 @@ def _tags(value: Any) -> dict[str, str]:
     return tags
 
 
-def _is_tag_text(value: Any, least: int, most: int) -> bool:
+def is_tag_text(value: Any, least: int, most: int) -> bool:
+    """Text of that many characters that a tag may hold."""
     return isinstance(value, str) and least <= len(value) <= most and not _TAG_FORBIDDEN.search(value)
 
 

@@ -1,0 +1,24 @@
+"""Runs policies at their times. Every worker does it; the records see to it that each time runs once."""
+
+from openvbs.actions import policy_runs
+from openvbs.actions.service import Service
+
+LOOK_SECONDS = 1.0
+FORGET_SECONDS = 3600.0
+
+
+class Scheduler:
+    """Its methods may be called by every worker at once; what one has done another finds done."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def look(self) -> None:
+        """End what has ended, make the tasks of times that have come, begin what waits."""
+        policy_runs.end_finished_tasks(self._service)
+        policy_runs.make_all_due_tasks(self._service)
+        policy_runs.begin_waiting_tasks(self._service)
+
+    def forget(self) -> None:
+        """Remove tasks that ended long ago."""
+        policy_runs.forget_old_tasks(self._service)
