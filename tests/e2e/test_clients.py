@@ -70,6 +70,10 @@ def test_openstacksdk(service: RunningService, connection: Any, golden: str, ima
     snapshot = storage.wait_for_status(storage.create_snapshot(volume_id=golden, name="sdk-snap"), interval=0.1)
     assert snapshot.id in {found.id for found in storage.snapshots()}
     assert storage.get_snapshot(snapshot.id).volume_id == golden
+    copy = storage.wait_for_status(storage.create_volume(name="of snapshot", snapshot_id=snapshot.id), interval=0.1)
+    assert same_bytes(service, copy.id, image)
+    storage.delete_volume(copy, ignore_missing=False)
+    storage.wait_for_delete(copy, interval=0.1)
 
     backup = storage.create_backup(volume_id=golden, snapshot_id=snapshot.id, name="sdk backup", metadata={"a": "b"})
     backup = storage.wait_for_status(backup, interval=0.1)
