@@ -118,10 +118,11 @@ def update_volume(
     name: str | Unset | None = UNSET,
     description: str | Unset | None = UNSET,
     metadata: dict[str, str] | Unset = UNSET,
+    bootable: bool | Unset = UNSET,
 ) -> Volume:
     """Change what is given. Raises VolumeNotFound."""
     service.permissions.require(caller, "volume:update")
-    values: dict[str, Any] = given(name=name, description=description, metadata=metadata)
+    values: dict[str, Any] = given(name=name, description=description, metadata=metadata, bootable=bootable)
     with service.database.write() as connection:
         _volume(connection, caller, volume_id, for_update=True)
         volumes.update_volume(connection, volume_id, now=service.clock(), **values)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from openvbs.api.microversion import VERSION_MIN, Version
 from openvbs.api.native import backups as native_backups
-from openvbs.api.native import snapshots, volumes
+from openvbs.api.native import metadata, snapshots, volumes
 from openvbs.api.vbs import audit, backups, jobs, policies, policy_tags, shares
 from openvbs.api.wire import Answer, Call, Family
 
@@ -108,6 +108,21 @@ def _native_routes(base: str) -> tuple[Route, ...]:
         Route("GET", one_snapshot, snapshots.show, "snapshot:show", NATIVE),
         Route("PUT", one_snapshot, snapshots.update, "snapshot:update", NATIVE),
         Route("DELETE", one_snapshot, snapshots.delete, "snapshot:delete", NATIVE),
+        *_metadata_routes(one_volume, metadata.VOLUMES, "volume"),
+        *_metadata_routes(one_snapshot, metadata.SNAPSHOTS, "snapshot"),
+    )
+
+
+def _metadata_routes(one: str, of: metadata.Handlers, kind: str) -> tuple[Route, ...]:
+    """The metadata of what has some, as a whole and by key."""
+    whole, item = f"{one}/metadata", f"{one}/metadata/{{key}}"
+    return (
+        Route("GET", whole, of.show, f"{kind}:show", NATIVE),
+        Route("POST", whole, of.merge, f"{kind}:update", NATIVE),
+        Route("PUT", whole, of.replace, f"{kind}:update", NATIVE),
+        Route("GET", item, of.show_item, f"{kind}:show", NATIVE),
+        Route("PUT", item, of.set_item, f"{kind}:update", NATIVE),
+        Route("DELETE", item, of.delete_item, f"{kind}:update", NATIVE),
     )
 
 

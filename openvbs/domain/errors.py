@@ -72,6 +72,15 @@ class PolicyTagNotFound(NotFound):
         super().__init__(repr(key))
 
 
+class MetadataKeyNotFound(NotFound):
+    """The volume or snapshot has no metadata of this key."""
+
+    kind = "metadata key"
+
+    def __init__(self, holder: str, holder_id: str, key: str) -> None:
+        super().__init__(f"{key!r} of {holder} {holder_id}")
+
+
 class MarkerNotFound(NotFound):
     """The page marker names nothing that the caller could have been shown."""
 
@@ -149,6 +158,13 @@ class VolumeBusy(Conflict):
     def __init__(self, volume_id: str, status: str, needed: str) -> None:
         super().__init__(f"Volume {volume_id} is {status}; it must be {needed}.")
         self.status = status
+
+
+class MetadataChanged(Conflict):
+    """Somebody else changed the metadata since the caller read it."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"The metadata of the {holder} is no longer what If-Match names; read it again.")
 
 
 class BackupUnfinished(Conflict):

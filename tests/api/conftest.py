@@ -1,6 +1,8 @@
 """The whole HTTP layer on a real database; only Keystone and the workers are not there."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,3 +59,20 @@ def gamma(app: Any) -> Client:
 def admin(app: Any) -> Client:
     """An admin with a token of a project of its own."""
     return Client(app, HOME, roles="admin,member,reader")
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[int]]:
+    """Calls a function with 0, 1, 2 ... in as many threads, all at the same moment; gives what they gave, in order."""
+
+    def run(work: Callable[[int], int], number: int) -> list[int]:
+        together = threading.Barrier(number)
+
+        def one(turn: int) -> int:
+            together.wait()
+            return work(turn)
+
+        with ThreadPoolExecutor(number) as pool:
+            return list(pool.map(one, range(number)))
+
+    return run

@@ -20,11 +20,12 @@ DETAIL = SUMMARY | {
     "status", "size", "object_count", "availability_zone", "container", "created_at", "updated_at", "description",
     "fail_reason", "volume_id", "is_incremental", "has_dependent_backups", "snapshot_id", "data_timestamp",
 }  # fmt: skip
-VOLUME = {
+MADE_VOLUME = {
     "attachments", "links", "encrypted", "updated_at", "replication_status", "id", "size", "user_id",
     "availability_zone", "metadata", "status", "description", "multiattach", "consistencygroup_id", "name", "bootable",
-    "created_at", "volume_type", "snapshot_id", "source_volid", "os-vol-tenant-attr:tenant_id",
+    "created_at", "volume_type", "snapshot_id", "source_volid",
 }  # fmt: skip
+VOLUME = MADE_VOLUME | {"os-vol-tenant-attr:tenant_id"}
 SNAPSHOT = {"status", "description", "created_at", "name", "volume_id", "metadata", "id", "size", "updated_at"}
 EXTENDED = {"os-extended-snapshot-attributes:progress", "os-extended-snapshot-attributes:project_id"}
 
@@ -391,7 +392,7 @@ def test_volumes(alpha: Client, gamma: Client, service: Service, base: str) -> N
     created = alpha.send("POST", f"{base}/volumes", body={"volume": {"size": "2", "name": "v", "metadata": {"a": "b"}}})
     assert created.status == 202
     shown = created.json()["volume"]
-    assert set(shown) == VOLUME
+    assert set(shown) == MADE_VOLUME
     assert (shown["size"], shown["bootable"], shown["status"], shown["metadata"]) == (
         2,
         "false",
@@ -408,13 +409,16 @@ def test_volumes(alpha: Client, gamma: Client, service: Service, base: str) -> N
     assert alpha.send("GET", f"{base}/volumes?metadata=nonsense").status == 400
     assert alpha.send("GET", f"{base}/volumes?bootable=true").status == 400
     changed = alpha.send("PUT", one, body={"volume": {"display_name": "w", "description": None}})
-    assert (changed.status, changed.json()["volume"]["name"]) == (200, "w")
+    assert (changed.status, changed.json()["volume"]["name"], set(changed.json()["volume"])) == (200, "w", MADE_VOLUME)
     assert gamma.send("GET", one).status == 404
     assert gamma.send("DELETE", one).status == 404
     for size, status in ((1, 400), ("2", 202), (3, 400)):
         answer = alpha.send("POST", f"{one}/action", body={"os-extend": {"new_size": size}})
         assert answer.status == status, "too small, accepted, busy"
-    assert bad_request(alpha.send("POST", f"{one}/action", body={"os-reset_status": {"status": "available"}}))
+    for bad in ({"os-reset_status": {"status": "available"}}, {}, {"os-extend": None}, {"os-set_bootable": {}}):
+        assert bad_request(alpha.send("POST", f"{one}/action", body=bad)), bad
+    assert alpha.send("POST", f"{one}/action", body={"os-set_bootable": {"bootable": "false"}}).status == 200
+    assert alpha.get(one)["volume"]["bootable"] == "false"
     assert bad_request(alpha.send("DELETE", one))
 
 
@@ -449,6 +453,16 @@ def test_snapshots(alpha: Client, gamma: Client, service: Service, base: str) ->
     assert alpha.send("DELETE", f"{base}/volumes/{volume}?cascade=maybe").status == 400
     assert alpha.send("DELETE", f"{base}/volumes/{volume}?cascade=True").status == 202
     assert alpha.get(one)["snapshot"]["status"] == "deleting"
+
+
+def test_volume_fields_by_microversion(alpha: Client, admin: Client, service: Service) -> None:
+    one = f"/v3/{{p}}/volumes/{add_volume(service, ALPHA)}"
+    whole = VOLUME | {"volume_image_metadata"}
+    since = {"3.12": set(), "3.13": {"group_id"}, "3.21": {"provider_id"}, "3.48": {"service_uuid", "shared_targets"}}
+    for version, more in {**since, "3.63": {"volume_type_id"}}.items():
+        whole = whole | more
+        assert set(alpha.get(one, **at(version))["volume"]) == whole
+    assert set(admin.get(one, **at("3.63"))["volume"]) == whole | {"cluster_name"}
 
 
 def test_snapshot_fields_by_microversion(alpha: Client, service: Service) -> None:

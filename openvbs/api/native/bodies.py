@@ -1,5 +1,6 @@
 """Bodies of the native dialect. On /v3 as strict as Cinder's schemas, on /v2 unknown keys are ignored."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -10,7 +11,7 @@ from openvbs.api.wire import BAD_REQUEST, Call, WireError
 from openvbs.domain.backup import NewBackup, NewRestore
 from openvbs.domain.volume import NewVolume
 
-S = TypeVar("S", bound=Struct)
+T = TypeVar("T")
 
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
 Text = Annotated[str, Meta(max_length=255)]
@@ -135,7 +136,10 @@ class Extend(Struct):
     new_size: int | str
 
 
-_EXTEND = "os-extend"
+class SetBootable(Struct):
+    bootable: bool | str
+
+
 _IN_BODY_ONLY = frozenset({"OS-SCH-HNT:scheduler_hints"})
 
 
@@ -235,19 +239,43 @@ def change(call: Call, name: str) -> dict[str, Any]:
     return given
 
 
-def extend(call: Call) -> int:
-    """POST volumes/{id}/action: the new size; extending is the one action we have."""
+def action(call: Call, known: Collection[str]) -> tuple[str, Any]:
+    """POST .../{id}/action: which of the known actions, and what is said with it."""
     decoded = body.decode(_raw(call), dict[str, Any])
-    if set(decoded) != {_EXTEND}:
+    name, *others = sorted(decoded) or [""]
+    if others or name not in known:
         raise WireError(400, BAD_REQUEST, f"There is no such action: {', '.join(map(repr, sorted(decoded)))}.")
-    return _whole_number("new_size", _converted(decoded, _EXTEND, Extend).new_size)
+    return name, decoded[name]
+
+
+def extend(value: Any) -> int:
+    """What is said with os-extend: the new size."""
+    return _whole_number("new_size", _converted("os-extend", value, Extend).new_size)
+
+
+def bootable(value: Any) -> bool:
+    """What is said with os-set_bootable."""
+    return _bool("bootable", _converted("os-set_bootable", value, SetBootable).bootable)
+
+
+def metadata(call: Call) -> dict[str, str]:
+    """POST and PUT of all metadata."""
+    return _envelope(call, "metadata", Metadata)
+
+
+def metadata_item(call: Call) -> tuple[str, str]:
+    """PUT of one key, which the body names once more."""
+    given = _envelope(call, "meta", Metadata)
+    if list(given) != [call.params["key"]]:
+        raise _bad("meta", "must hold exactly the key of the path")
+    return next(iter(given.items()))
 
 
 def _raw(call: Call) -> bytes:
     return body.read(call.request, bytes_max=call.settings.body_bytes_max)
 
 
-def _envelope(call: Call, name: str, kind: type[S], *, beside: frozenset[str] = frozenset()) -> S:
+def _envelope(call: Call, name: str, kind: type[T], *, beside: frozenset[str] = frozenset()) -> T:
     """The fields under the body's key ``name``; on /v3 no other key may stand beside it."""
     decoded = body.decode(_raw(call), dict[str, Any])
     if name not in decoded:
@@ -257,12 +285,12 @@ def _envelope(call: Call, name: str, kind: type[S], *, beside: frozenset[str] = 
         raise _bad(unknown[0], "is not expected here")
     if decoded[name] is None:
         decoded[name] = {}
-    return _converted(decoded, name, kind)
+    return _converted(name, decoded[name], kind)
 
 
-def _converted(decoded: dict[str, Any], name: str, kind: type[S]) -> S:
+def _converted(name: str, value: Any, kind: type[T]) -> T:
     try:
-        return msgspec.convert(decoded[name], kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _bad(name, str(error)) from error
 

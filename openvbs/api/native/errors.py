@@ -18,6 +18,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.TargetVolumeNotFound: 404,
         domain.SnapshotNotFound: 404,
         domain.JobNotFound: 404,
+        domain.MetadataKeyNotFound: 404,
         domain.MarkerNotFound: 404,
         domain.Forbidden: 403,
         domain.RecipientForbidden: 403,
@@ -28,6 +29,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         # Cinder knows no conflict here: a wrong state is a bad request, and its clients expect that.
         domain.Conflict: 400,
         domain.VolumeBusy: 400,
+        domain.MetadataChanged: 412,
         domain.BackupUnfinished: 400,
         domain.SnapshotBusy: 400,
         domain.SnapshotInError: 400,

@@ -9,6 +9,16 @@ from openvbs.api.wire import Call
 from openvbs.domain.backup import Backup
 from openvbs.domain.volume import Snapshot, Volume
 
+_OF_VOLUMES: dict[str, tuple[Version, Any]] = {
+    "group_id": ((3, 13), None),
+    "provider_id": ((3, 21), None),
+    "service_uuid": ((3, 48), None),
+    "shared_targets": ((3, 48), False),
+    "volume_type_id": ((3, 63), None),
+}
+"""Fields of a volume that came with a microversion, and what they are for every volume here."""
+_CLUSTER_NAME_FROM = (3, 61)
+
 
 def backup_summary(call: Call, record: Backup) -> dict[str, Any]:
     return {"id": record.id, "name": record.name, "links": call.links.of("backups", record.id)}
@@ -51,8 +61,8 @@ def volume_summary(call: Call, record: Volume) -> dict[str, Any]:
     return {"id": record.id, "name": record.name, "links": call.links.of("volumes", record.id)}
 
 
-def volume_detail(call: Call, record: Volume) -> dict[str, Any]:
-    """What Cinder shows of a volume without attachments, groups, replication or encryption."""
+def volume(call: Call, record: Volume) -> dict[str, Any]:
+    """What Cinder answers who made or changed a volume without attachments, replication or encryption."""
     shown = {
         **volume_summary(call, record),
         "status": record.status,
@@ -72,8 +82,16 @@ def volume_detail(call: Call, record: Volume) -> dict[str, Any]:
         "multiattach": False,
         "replication_status": None,
         "consistencygroup_id": None,
-        "os-vol-tenant-attr:tenant_id": record.project_id,
+        **{name: value for name, (since, value) in _OF_VOLUMES.items() if call.version >= since},
     }
+    if call.version >= _CLUSTER_NAME_FROM and call.caller.is_admin:
+        shown["cluster_name"] = None
+    return shown
+
+
+def volume_detail(call: Call, record: Volume) -> dict[str, Any]:
+    """The whole record, as it is shown and listed."""
+    shown = {**volume(call, record), "os-vol-tenant-attr:tenant_id": record.project_id}
     if record.image_metadata:
         shown["volume_image_metadata"] = record.image_metadata
     return shown

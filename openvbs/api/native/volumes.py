@@ -1,5 +1,7 @@
 """Volumes, the part of Cinder's API that backup clients use."""
 
+from typing import Any
+
 from openvbs.actions import volumes as actions
 from openvbs.api import query
 from openvbs.api.ids import uuid_or_none
@@ -11,7 +13,7 @@ from openvbs.domain.volume import Volume, VolumeQuery
 
 def create(call: Call) -> Answer:
     volume, job = actions.create_volume(call.service, call.caller, bodies.volume(call))
-    return with_job(202, {"volume": views.volume_detail(call, volume)}, job.id)
+    return with_job(202, {"volume": views.volume(call, volume)}, job.id)
 
 
 def list_summary(call: Call) -> Answer:
@@ -30,7 +32,7 @@ def show(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     changes = bodies.change(call, "volume")
     volume = actions.update_volume(call.service, call.caller, _volume_id(call), **changes)
-    return Answer(200, {"volume": views.volume_detail(call, volume)})
+    return Answer(200, {"volume": views.volume(call, volume)})
 
 
 def delete(call: Call) -> Answer:
@@ -40,9 +42,22 @@ def delete(call: Call) -> Answer:
 
 
 def act(call: Call) -> Answer:
-    new_size_gib = bodies.extend(call)
-    job = actions.extend_volume(call.service, call.caller, _volume_id(call), new_size_gib)
+    """The actions of a volume that backup clients use."""
+    name, value = bodies.action(call, _ACTIONS)
+    return _ACTIONS[name](call, value)
+
+
+def _extend(call: Call, value: Any) -> Answer:
+    job = actions.extend_volume(call.service, call.caller, _volume_id(call), bodies.extend(value))
     return with_job(202, None, job.id)
+
+
+def _set_bootable(call: Call, value: Any) -> Answer:
+    actions.update_volume(call.service, call.caller, _volume_id(call), bootable=bodies.bootable(value))
+    return Answer(200)
+
+
+_ACTIONS = {"os-extend": _extend, "os-set_bootable": _set_bootable}
 
 
 def _list(call: Call, *, detailed: bool) -> Answer:
