@@ -29,6 +29,8 @@ SEGMENTS = "index/"
 BACKUPS = "backups/"
 LEASES = "leases/"
 COLLECTIONS = "collections/"
+REFERENCES = "references/"
+REMOVALS = "removals/"
 
 PACK_MAGIC = b"OVBSPACK"
 TRAILER_MAGIC = b"OVBSTAIL"
