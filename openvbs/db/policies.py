@@ -78,7 +78,7 @@ def disks(connection: sa.Connection, policy_id: str) -> dict[str, datetime]:
         .where(policy_resources.c.policy_id == policy_id)
         .order_by(policy_resources.c.volume_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def associate(connection: sa.Connection, policy_id: str, volume_ids: Collection[str], *, now: datetime) -> None:
@@ -105,7 +105,7 @@ def tags_of(connection: sa.Connection, policy_id: str) -> dict[str, str]:
     rows = connection.execute(
         sa.select(policy_tags.c.key, policy_tags.c.value).where(policy_tags.c.policy_id == policy_id)
     )
-    return dict(sorted(rows.tuples()))
+    return dict(sorted(rows.all()))
 
 
 def tags_of_project(connection: sa.Connection, *, project_id: str) -> dict[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from openvbs.actions.backups import create_backup
 from openvbs.actions.service import Service, new_id
 from openvbs.auth.caller import Caller
 from openvbs.auth.permissions import Permissions
+from openvbs.clock import Clock
 from openvbs.db import backups, jobs, migrate, volumes
 from openvbs.db.session import Database
 from openvbs.domain.backup import BackupStatus, NewBackup
@@ -43,7 +44,7 @@ class TickingClock:
 
 
 @contextmanager
-def made_service(url: str, **limits: int) -> Iterator[Service]:
+def made_service(url: str, *, clock: Clock | None = None, **limits: int) -> Iterator[Service]:
     """A Service on the database at url, which is without rows; one of a PostgreSQL server is given back at the end."""
     migrate.upgrade(url)
     database = Database(url)
@@ -53,7 +54,7 @@ def made_service(url: str, **limits: int) -> Iterator[Service]:
             queue=NotedQueue(),
             permissions=Permissions(),
             limits=Limits(**limits),
-            clock=TickingClock(),
+            clock=clock or TickingClock(),
         )
     finally:
         database.close()
@@ -117,7 +118,7 @@ def add_backup(service: Service, project_id: str, *, status: str = BackupStatus.
     return backup.id
 
 
-def end_job(service: Service, job: Job, *, status: str = "SUCCESS") -> None:
+def end_job(service: Service, job: Job, *, status: str = "SUCCESS", **values: object) -> None:
     """Let a job end as the worker would."""
     with service.database.write() as connection:
-        assert jobs.update_open(connection, job.id, attempt=None, status=status, end_time=service.clock())
+        assert jobs.update_open(connection, job.id, attempt=None, status=status, end_time=service.clock(), **values)
