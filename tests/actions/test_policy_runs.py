@@ -189,6 +189,18 @@ def test_it_is_not_waited_for_without_end(service: Service) -> None:
     assert statuses(service, ALPHA, policy.id) == ["EXECUTE_TIMEOUT", "EXECUTE_SUCCESS"]
 
 
+def test_a_run_that_still_waits_makes_the_next_one_skip(service: Service) -> None:
+    workers = with_rules(service, wait_seconds_max=2 * 24 * 3600)
+    volume = add_volume(service, "alpha")
+    policy = add_policy(service, ALPHA, volume)
+    set_volume(service, volume, VolumeStatus.RESTORING)
+    workers.at(DUE)
+    workers.at(DUE + DAY)
+    set_volume(service, volume, VolumeStatus.AVAILABLE)
+    workers.run_at(DUE + DAY + HOUR)
+    assert statuses(service, ALPHA, policy.id) == ["EXECUTE_SUCCESS", "SKIP"]
+
+
 @pytest.mark.parametrize("status", ["error", "error_restoring", "error_extending", "error_deleting"])
 def test_a_disk_in_error_fails_at_once(service: Service, workers: Workers, status: str) -> None:
     volume = add_volume(service, "alpha")
