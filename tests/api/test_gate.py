@@ -106,7 +106,7 @@ def test_a_role_that_may_not_write_is_refused_before_body_and_id_are_looked_at(
         ("/v2/{p}/cloudbackups/a/b/c", "error", "VolumeBackup.0002"),
         (f"{SHARING}/{SOME_ID}/", "error", "VolumeBackup.0002"),
         (f"{SHARING}/", "error", "VolumeBackup.0002"),
-        ("/v2/{p}/backuppolicy", "error", "AutoBackup.0008"),
+        ("/v2/{p}/backuppolicy/nothing/here", "error", "AutoBackup.0008"),
         ("/v3/{p}/os-quota-sets/x", "itemNotFound", 404),
     ],
 )
