@@ -100,9 +100,9 @@ def _names() -> frozenset[str]:
 
 
 def require_ascending(start_time: str, time_zone: str | None) -> None:
-    """Start times stand in the order in which a local day has them. Raises BadSchedule.
+    """Start times stand in the order in which a day of UTC, or a local day, has them. Raises BadSchedule.
 
-    With an IANA name the order changes with daylight saving, so there none is asked for.
+    With an IANA name the local order changes with daylight saving, so there none is asked for.
     """
     zone = zone_of(time_zone or DEFAULT_TIME_ZONE)
     if isinstance(zone, zoneinfo.ZoneInfo):
@@ -110,9 +110,10 @@ def require_ascending(start_time: str, time_zone: str | None) -> None:
     offset = zone.utcoffset(None)
     assert offset is not None
     shift = int(offset.total_seconds()) // 60
-    local = [(hour * 60 + shift) % _MINUTES_A_DAY for hour in start_hours(start_time)]
-    if local != sorted(local):
-        raise BadSchedule(f"must be in the order of local time in {time_zone or DEFAULT_TIME_ZONE}")
+    hours = start_hours(start_time)
+    local = [(hour * 60 + shift) % _MINUTES_A_DAY for hour in hours]
+    if hours != sorted(hours) and local != sorted(local):
+        raise BadSchedule(f"must be in the order of UTC, or of local time in {time_zone or DEFAULT_TIME_ZONE}")
 
 
 def is_due(schedule: Schedule, instant: datetime) -> bool:

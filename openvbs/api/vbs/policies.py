@@ -62,7 +62,7 @@ def list_tasks(call: Call) -> Answer:
     status = values.get("status")
     wanted = TaskQuery(
         task_id=query.lowered(values, "job_id"),
-        status=status and query.qchoice(values, "status", tuple(TaskStatus), default=status),
+        status=None if status is None else query.qchoice(values, "status", tuple(TaskStatus), default=status),
         sort_dir=query.qchoice(values, "sort_dir", ("asc", "desc"), default="desc"),
         limit=min(query.qint(values, "limit", default=_TASKS_DEFAULT), call.settings.page_items_max),
         offset=query.qint(values, "offset", default=0),
