@@ -70,8 +70,8 @@ def test_a_tag_may_be_called_action(alpha: Client, policy: str) -> None:
 BAD_TAGS = [
     {}, {"key": "k"}, {"value": "v"}, {"key": "", "value": "v"}, {"key": "k" * 37, "value": ""},
     {"key": 1, "value": ""}, {"key": "k", "value": "v" * 44}, {"key": "k", "value": None}, {"key": "a=b", "value": ""},
-    {"key": "k", "value": "a|b"}, {"key": "a\tb", "value": ""}, {"key": "a/b", "value": ""}, {"key": "a\\b", "value": ""},
-    {"key": "a*", "value": ""}, {"key": "a,b", "value": ""},
+    {"key": "k", "value": "a|b"}, {"key": "a\tb", "value": ""}, {"key": "a/b", "value": ""},
+    {"key": "a\\b", "value": ""}, {"key": "a*", "value": ""}, {"key": "a,b", "value": ""},
 ]  # fmt: skip
 
 
