@@ -19,7 +19,6 @@ from openvbs.actions.backups import begin_backup, begin_delete
 from openvbs.actions.service import Service
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, jobs, policies, policy_tasks
-from openvbs.db.policy_tasks import WaitingTask
 from openvbs.db.session import DatabaseUnavailable
 from openvbs.domain.backup import BackupStatus, NewBackup
 from openvbs.domain.errors import BackupUnfinished, RuleError, VolumeBusy
@@ -38,8 +37,8 @@ from openvbs.domain.schedule import due_between, next_due
 
 log = logging.getLogger(__name__)
 
-TASKS_AT_ONCE_MAX = 50
-"""So that a look never takes so long that its worker seems dead."""
+AT_ONCE_MAX = 50
+"""Policies and tasks of one look, so that a look never takes so long that its worker seems dead."""
 _MOMENT = timedelta(microseconds=1)
 _NAME_ID_CHARACTERS = 4
 
@@ -47,7 +46,7 @@ _NAME_ID_CHARACTERS = 4
 def make_all_due_tasks(service: Service) -> None:
     """Make the tasks of every due time that has come."""
     with service.database.read() as connection:
-        policy_ids = policies.due_ids(connection, service.clock())
+        policy_ids = policies.due_ids(connection, service.clock(), limit=AT_ONCE_MAX)
     _each(policy_ids, "policy", lambda policy_id: _make_due_tasks_of(service, policy_id))
 
 
@@ -112,20 +111,16 @@ def new_task(
 
 def begin_waiting_tasks(service: Service) -> None:
     """Begin the backups of tasks that wait, except where the disk is busy with something else for a while."""
-    now = service.clock()
     with service.database.read() as connection:
-        waiting = policy_tasks.waiting(connection)
-    ready = [found.task.id for found in waiting if _is_worth_a_try(service, found, now)]
-    _each(ready[:TASKS_AT_ONCE_MAX], "task", lambda task_id: _begin(service, task_id))
+        ready = policy_tasks.ready_to_begin(
+            connection, busy=BUSY_FOR_A_WHILE, waits_since=_waits_since(service), limit=AT_ONCE_MAX
+        )
+    _each(ready, "task", lambda task_id: _begin(service, task_id))
 
 
-def _is_worth_a_try(service: Service, found: WaitingTask, now: datetime) -> bool:
-    is_busy = found.volume_status in BUSY_FOR_A_WHILE and not found.backup_runs
-    return not is_busy or _has_waited_too_long(service, found.task, now)
-
-
-def _has_waited_too_long(service: Service, task: PolicyTask, now: datetime) -> bool:
-    return now - task.created_at > timedelta(seconds=service.run_rules.wait_seconds_max)
+def _waits_since(service: Service) -> datetime:
+    """A task that is older has waited for too long."""
+    return service.clock() - timedelta(seconds=service.run_rules.wait_seconds_max)
 
 
 def _begin(service: Service, task_id: str) -> None:
@@ -151,7 +146,7 @@ def _begin(service: Service, task_id: str) -> None:
         except VolumeBusy as error:
             if error.status not in BUSY_FOR_A_WHILE:
                 _end(service, connection, task, TaskStatus.EXECUTE_FAIL, str(error))
-            elif _has_waited_too_long(service, task, service.clock()):
+            elif task.created_at < _waits_since(service):
                 _end(service, connection, task, TaskStatus.EXECUTE_TIMEOUT, str(error))
         except RuleError as error:
             _end(service, connection, task, TaskStatus.EXECUTE_FAIL, str(error))
@@ -174,8 +169,8 @@ def _acting_for(policy: Policy, task: PolicyTask) -> Caller:
 def end_finished_tasks(service: Service) -> None:
     """End the tasks whose jobs have ended; after a success delete what the policy's retention no longer keeps."""
     with service.database.read() as connection:
-        task_ids = policy_tasks.with_ended_job(connection)
-    _each(task_ids[:TASKS_AT_ONCE_MAX], "task", lambda task_id: _end_finished(service, task_id))
+        task_ids = policy_tasks.with_ended_job(connection, limit=AT_ONCE_MAX)
+    _each(task_ids, "task", lambda task_id: _end_finished(service, task_id))
 
 
 def _end_finished(service: Service, task_id: str) -> None:

@@ -62,13 +62,10 @@ def delete(connection: sa.Connection, policy_id: str) -> None:
         connection.execute(sa.delete(column.table).where(column == policy_id))
 
 
-def due_ids(connection: sa.Connection, now: datetime) -> list[str]:
-    """Policies with a due time that no task was made for yet."""
-    return list(
-        connection.scalars(
-            sa.select(policies.c.id).where(policies.c.next_due_at <= now).order_by(policies.c.next_due_at)
-        )
-    )
+def due_ids(connection: sa.Connection, now: datetime, *, limit: int) -> list[str]:
+    """Policies with a due time that no task was made for yet, the earliest first."""
+    query = sa.select(policies.c.id).where(policies.c.next_due_at <= now).order_by(policies.c.next_due_at)
+    return list(connection.scalars(query.limit(limit)))
 
 
 def disks(connection: sa.Connection, policy_id: str) -> dict[str, datetime]:

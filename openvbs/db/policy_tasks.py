@@ -1,7 +1,6 @@
 """Tasks of policies. Stored WAITING means not ended: what is shown then is what the job of the task's backup says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,17 +22,6 @@ _SEEN = {
     JobStatus.SUCCESS: TaskStatus.EXECUTE_SUCCESS,
     JobStatus.FAIL: TaskStatus.EXECUTE_FAIL,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingTask:
-    """A task whose backup was not begun yet, and what its disk does."""
-
-    task: PolicyTask
-    volume_status: str | None
-    """None when the disk is gone."""
-    backup_runs: bool
-    """A backup of the disk is being made."""
 
 
 def insert(connection: sa.Connection, tasks: Sequence[PolicyTask]) -> None:
@@ -86,8 +74,12 @@ def open_disks(connection: sa.Connection, policy_id: str) -> set[str]:
     )
 
 
-def waiting(connection: sa.Connection) -> list[WaitingTask]:
-    """All tasks whose backup was not begun yet, the oldest first."""
+def ready_to_begin(connection: sa.Connection, *, busy: Collection[str], waits_since: datetime, limit: int) -> list[str]:
+    """Ids of tasks whose backup is worth a try, the earliest due first.
+
+    Those of a disk that is busy with something else than a backup are left out until they wait for too long: since
+    before waits_since.
+    """
     backup_runs = (
         sa.exists()
         .where(
@@ -97,16 +89,19 @@ def waiting(connection: sa.Connection) -> list[WaitingTask]:
         )
         .correlate(policy_tasks)
     )
-    rows = connection.execute(
-        sa.select(policy_tasks, volumes.c.status.label("volume_status"), backup_runs.label("backup_runs"))
-        .outerjoin(volumes, sa.and_(volumes.c.id == policy_tasks.c.volume_id, volumes.c.deleted_at.is_(None)))
-        .where(_OPEN, policy_tasks.c.job_id.is_(None))
-        .order_by(policy_tasks.c.due_at, policy_tasks.c.id)
+    waits = sa.and_(volumes.c.status.in_(busy), ~backup_runs, policy_tasks.c.created_at >= waits_since)
+    return list(
+        connection.scalars(
+            sa.select(policy_tasks.c.id)
+            .outerjoin(volumes, sa.and_(volumes.c.id == policy_tasks.c.volume_id, volumes.c.deleted_at.is_(None)))
+            .where(_OPEN, policy_tasks.c.job_id.is_(None), sa.or_(volumes.c.id.is_(None), ~waits))
+            .order_by(policy_tasks.c.due_at, policy_tasks.c.id)
+            .limit(limit)
+        )
     )
-    return [WaitingTask(to_value(PolicyTask, row), row.volume_status, bool(row.backup_runs)) for row in rows]
 
 
-def with_ended_job(connection: sa.Connection) -> list[str]:
+def with_ended_job(connection: sa.Connection, *, limit: int) -> list[str]:
     """Ids of tasks that have not been ended though their job has, the earliest first."""
     return list(
         connection.scalars(
@@ -114,6 +109,7 @@ def with_ended_job(connection: sa.Connection) -> list[str]:
             .join(jobs, jobs.c.id == policy_tasks.c.job_id)
             .where(_OPEN, jobs.c.status.in_([JobStatus.SUCCESS, JobStatus.FAIL]))
             .order_by(jobs.c.end_time, policy_tasks.c.id)
+            .limit(limit)
         )
     )
 
