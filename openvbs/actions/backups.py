@@ -136,8 +136,9 @@ def _new_record(
     service: Service, caller: Caller, new: NewBackup, volume: Volume, snapshot: Snapshot | None, *, is_full: bool
 ) -> Backup:
     now = service.clock()
+    backup_id = service.make_id()
     return Backup(
-        id=service.make_id(),
+        id=backup_id,
         project_id=caller.project_id,
         repository_id=caller.project_id,
         user_id=caller.user_id,
@@ -165,6 +166,7 @@ def _new_record(
         created_at=now,
         updated_at=now,
         policy_id=new.policy_id,
+        data_id=backup_id,
     )
 
 

@@ -131,6 +131,8 @@ def enqueue_restore(
         bytes_total=backup.bytes_total,
         arguments={
             "repository_id": backup.repository_id,
+            "data_id": backup.data_id,
+            "owner_project_id": backup.project_id,
             "made_for_restore": made_for_restore,
             "volume_values": restored_properties(backup, volume, as_recipient=seen.as_recipient),
         },

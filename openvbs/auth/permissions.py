@@ -12,6 +12,7 @@ from openvbs.domain.errors import Forbidden
 
 ANYONE = "rule:project_reader"
 WRITER = "rule:project_writer"
+ADMIN = "rule:admin_required"
 
 _BASE = (
     policy.RuleDefault("admin_required", "role:admin", "A cloud administrator."),
@@ -48,6 +49,17 @@ ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingPro
             WRITER,
             "Restore a backup.",
             (("POST", f"{_V3}/backups/{{id}}/restore"), ("POST", f"{_V2}/cloudbackups/{{id}}/restore")),
+        ),
+        "backup:export": (
+            ADMIN,
+            "Export the record of a backup.",
+            (("GET", f"{_V3}/backups/{{id}}/export_record"),),
+        ),
+        "backup:import": (ADMIN, "Import the record of a backup.", (("POST", f"{_V3}/backups/import_record"),)),
+        "backup:administer": (
+            ADMIN,
+            "Reset the status of a backup, or delete it whatever its status.",
+            (("POST", f"{_V3}/backups/{{id}}/action"),),
         ),
         "share:list": (
             ANYONE,

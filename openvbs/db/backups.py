@@ -7,13 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from openvbs.db.rows import from_value, like, metadata_holds, page, to_value
-from openvbs.db.session import lock
+from openvbs.db.session import lock, lock_name
 from openvbs.db.tables import backups, jobs
-from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus
-from openvbs.domain.job import JobKind, JobStatus
+from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, StoredData
+from openvbs.domain.job import NEED_DATA, JobKind, JobStatus
 from openvbs.domain.page import Page
 from openvbs.domain.retention import StoredBackup
 
+_DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
 _OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
 
 
@@ -181,18 +182,26 @@ def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str 
     )
 
 
-def purgeable(connection: sa.Connection, repository_id: str) -> list[str]:
-    """Ids of deleted backups of one repository whose data no restore needs any more."""
-    return list(
-        connection.scalars(
-            sa.select(backups.c.id).where(
-                backups.c.repository_id == repository_id,
-                backups.c.deleted_at.is_not(None),
-                backups.c.purged_at.is_(None),
-                ~restore_runs(project_id=None),
-            )
+def data_needed(connection: sa.Connection, backup_id: str) -> bool:
+    """Is a job under way that writes or reads the backup's data?"""
+    needing = sa.select(sa.literal(1)).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    return bool(connection.scalar(needing.limit(1)))
+
+
+def purgeable(connection: sa.Connection, repository_id: str) -> list[tuple[str, StoredData]]:
+    """(id, data) of deleted backups of one repository whose data no job needs any more; references come first."""
+    needing = sa.exists().where(jobs.c.backup_id == backups.c.id, jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    rows = connection.execute(
+        sa.select(backups.c.id, *_DATA)
+        .where(
+            backups.c.repository_id == repository_id,
+            backups.c.deleted_at.is_not(None),
+            backups.c.purged_at.is_(None),
+            ~needing.correlate_except(jobs),
         )
+        .order_by(backups.c.reference_id.is_(None), backups.c.id)
     )
+    return [(backup_id, StoredData(*data)) for backup_id, *data in rows]
 
 
 def newest_available(
@@ -248,9 +257,24 @@ def usage(connection: sa.Connection, project_id: str) -> dict[str, tuple[int, in
     return {"settled": found.get("settled", (0, 0)), "creating": found.get("creating", (0, 0))}
 
 
-def repository_of(connection: sa.Connection, backup_id: str) -> str | None:
-    """The repository that holds the backup, also of a deleted one; None for an id that never was."""
-    return connection.scalar(sa.select(backups.c.repository_id).where(backups.c.id == backup_id))
+def data_of(connection: sa.Connection, backup_id: str) -> StoredData | None:
+    """Where the backup's data lies, also that of a deleted one; None for an id that never was."""
+    row = connection.execute(sa.select(*_DATA).where(backups.c.id == backup_id)).first()
+    return None if row is None else StoredData(*row)
+
+
+def free_id(connection: sa.Connection, backup_id: str) -> bool:
+    """Can a record of this id be inserted? One that is deleted and whose data has been let go makes room for it.
+
+    Whoever else asks for the same id waits until our commit.
+    """
+    lock_name(connection, f"backup {backup_id}")
+    connection.execute(
+        backups.delete().where(
+            backups.c.id == backup_id, backups.c.deleted_at.is_not(None), backups.c.purged_at.is_not(None)
+        )
+    )
+    return connection.scalar(sa.select(backups.c.id).where(backups.c.id == backup_id)) is None
 
 
 def awaits_purge(connection: sa.Connection, backup_id: str) -> bool:

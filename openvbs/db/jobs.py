@@ -1,6 +1,6 @@
 """Job records. The workflow that does the work has the same id."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -89,10 +89,11 @@ def update_open(connection: sa.Connection, job_id: str, *, attempt: int | None, 
     return connection.execute(query.values(**values)).rowcount == 1
 
 
-def open_of_backups(connection: sa.Connection, backup_ids: Sequence[str]) -> list[Job]:
-    """Open jobs on any of the backups."""
-    rows = connection.execute(sa.select(jobs).where(jobs.c.backup_id.in_(backup_ids), _OPEN))
-    return [to_value(Job, row) for row in rows]
+def open_of_backup(connection: sa.Connection, backup_id: str, kinds: Collection[str]) -> Job | None:
+    """An open job of one of these kinds on the backup, the oldest."""
+    query = sa.select(jobs).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), _OPEN)
+    row = connection.execute(query.order_by(jobs.c.created_at).limit(1)).first()
+    return None if row is None else to_value(Job, row)
 
 
 def open_collection(connection: sa.Connection, project_id: str) -> Job | None:

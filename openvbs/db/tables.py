@@ -83,6 +83,8 @@ snapshots = sa.Table(
     sa.Index("ix_snapshots_volume", "volume_id"),
 )
 
+# Imported records have no volume while they are creating.
+_CREATING = "status = 'creating' AND deleted_at IS NULL AND volume_id <> '00000000-0000-0000-0000-000000000000'"
 backups = sa.Table(
     "backups",
     metadata,
@@ -119,6 +121,8 @@ backups = sa.Table(
     sa.Column("deleted_at", UtcDateTime),
     sa.Column("purged_at", UtcDateTime),
     sa.Column("policy_id", ID),
+    sa.Column("data_id", ID, nullable=False),
+    sa.Column("reference_id", ID),
     sa.Index("ix_backups_page", "project_id", "created_at", "id"),
     sa.Index("ix_backups_volume", "volume_id"),
     sa.Index(
@@ -132,8 +136,8 @@ backups = sa.Table(
         "uq_backups_creating",
         "volume_id",
         unique=True,
-        sqlite_where=sa.text("status = 'creating' AND deleted_at IS NULL"),
-        postgresql_where=sa.text("status = 'creating' AND deleted_at IS NULL"),
+        sqlite_where=sa.text(_CREATING),
+        postgresql_where=sa.text(_CREATING),
     ),
 )
 

@@ -25,6 +25,21 @@ TRANSITIONS: dict[BackupStatus, frozenset[BackupStatus]] = {
 """Which status may follow which; a deleted backup leaves the table's view altogether."""
 
 
+NO_VOLUME = "00000000-0000-0000-0000-000000000000"
+"""The volume of an imported record until its data has said which it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredData:
+    """Where the bytes of a backup lie."""
+
+    repository_id: str
+    data_id: str
+    """The backup's id in that repository."""
+    reference_id: str | None
+    """The reference that keeps them for an imported record; None for the record that they were made for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
     """A backup's record. Sizes in bytes unless they say GiB; times aware, UTC."""
@@ -68,6 +83,30 @@ class Backup:
     updated_at: datetime | None
     policy_id: str | None = None
     """The policy that made it; None for one made by hand."""
+    data_id: str
+    """Its id in the repository: its own, unless the record was imported under another one."""
+    reference_id: str | None = None
+    """Set for an imported record: what keeps the data for it, whatever becomes of the record it was made for."""
+
+    @property
+    def data(self) -> StoredData:
+        return StoredData(self.repository_id, self.data_id, self.reference_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """What a record that is imported says of its backup. The data itself says the rest."""
+
+    id: str
+    repository_id: str
+    data_id: str
+    size_gib: int
+    name: str | None = None
+    description: str | None = None
+    container: str | None = None
+    availability_zone: str | None = None
+    asked_incremental: bool = False
+    is_full: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,13 @@ class SharedWithItself(BadRequest):
         super().__init__("to_project_ids", "a backup cannot be shared with the project that owns it")
 
 
+class BackupIdTaken(BadRequest):
+    """A record cannot be imported, since a backup of its id is there, or going."""
+
+    def __init__(self, backup_id: str) -> None:
+        super().__init__("backup_url", f"Backup {backup_id} already exists.")
+
+
 class StartTimesDisordered(BadRequest):
     """The start times and the time zone of a policy do not fit together."""
 
@@ -198,6 +205,13 @@ class BackupNotDeletable(Conflict):
 
     def __init__(self, backup_id: str, status: str) -> None:
         super().__init__(f"Backup {backup_id} is {status}; Backup status must be available or error to delete it.")
+
+
+class BackupBusy(Conflict):
+    """A job that decides on the backup's status has not ended."""
+
+    def __init__(self, backup_id: str, job_id: str) -> None:
+        super().__init__(f"Job {job_id} works on backup {backup_id}; its status can be set once that has ended.")
 
 
 class BackupNotUsable(Conflict):

@@ -30,10 +30,16 @@ class JobKind(StrEnum):
     EXPORT_VOLUME = "exportVolume"
     CREATE_SNAPSHOT = "createSnapshot"
     DELETE_SNAPSHOT = "deleteSnapshot"
+    CHECK_BACKUP = "checkBackup"
+    """Sees that the data of a backup is there before its record says so: an imported one, or one that was reset."""
     COLLECT = "collectRepository"
 
 
 CANCELLABLE = frozenset({JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME})
+
+
+NEED_DATA = frozenset({JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.CHECK_BACKUP})
+"""While one of these is open, the data of its backup is not removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from openvbs.engine.errors import BackupMissing
 from openvbs.engine.facts import BackupRecord
 from openvbs.engine.format import REFERENCES, REMOVALS
 from openvbs.engine.repository import Repository, backup_name
+from openvbs.stores.base import Store, StoreFull
 
 _CONTENT = b"openvbs\n"
 
@@ -34,9 +35,12 @@ def add_reference(repository: Repository, backup_id: str, reference_id: str) -> 
     return record
 
 
-def drop_reference(repository: Repository, backup_id: str, reference_id: str) -> None:
-    """Let the backup be removed as far as this reference goes; one that is absent is no error."""
-    repository.store.delete(_reference_name(backup_id, reference_id))
+def drop_reference(store: Store, backup_id: str, reference_id: str) -> None:
+    """Let the backup be removed as far as this reference goes; one that is absent is no error.
+
+    Takes the repository's store alone: a record whose data cannot be opened must be able to go.
+    """
+    store.delete(_reference_name(backup_id, reference_id))
 
 
 def remove_unreferenced(repository: Repository, backup_id: str) -> bool:
@@ -47,7 +51,9 @@ def remove_unreferenced(repository: Repository, backup_id: str) -> bool:
     """
     removal = f"{_removals_of(backup_id)}{uuid4().hex}"
     store = repository.store
-    store.put(removal, _CONTENT)
+    # Removing is how a full store gets room again, and while it is full it takes no new reference either.
+    with suppress(StoreFull):
+        store.put(removal, _CONTENT)
     if _any(repository, _references_of(backup_id)):
         store.delete(removal)
         return False

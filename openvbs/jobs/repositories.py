@@ -33,6 +33,10 @@ class Repositories:
         """The project's repository, made if the project has none; two makers at once get the same."""
         return self._get(repository_id, lambda *args, cache: create_repository(*args, cache=cache))
 
+    def store_of(self, repository_id: str) -> Store:
+        """Where the project's repository lies or would lie, for what needs no key."""
+        return prefixed(self._store, repository_id)
+
     def forget(self, repository_id: str) -> None:
         """Open the repository anew the next time, since something about it went wrong. Work under way goes on."""
         with self._lock:
@@ -50,7 +54,7 @@ class Repositories:
             repository = self._open.pop(repository_id, None)
             if repository is None:
                 cache = None if self._cache is None else self._cache / repository_id
-                repository = make(prefixed(self._store, repository_id), self._load_root_key(), cache=cache)
+                repository = make(self.store_of(repository_id), self._load_root_key(), cache=cache)
             self._open[repository_id] = repository  # the last one is the one used last
             if len(self._open) > REPOSITORIES_OPEN_MAX:
                 # Left to the garbage collector: somebody may still be working with it.

@@ -36,7 +36,7 @@ from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_afte
 from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_delete import remove_data
+from openvbs.jobs.run_delete import forget_unpublished
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import BYTES_DEDUPLICATED, BYTES_READ, BYTES_STORED
@@ -86,7 +86,7 @@ def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
         BYTES_READ.inc(record.stats.bytes_read)
         BYTES_STORED.inc(record.stats.bytes_stored)
         BYTES_DEDUPLICATED.inc(record.stats.bytes_deduplicated)
-    return _columns(record)
+    return columns_of(record)
 
 
 @contextmanager
@@ -157,16 +157,16 @@ def _facts(backup: Backup, job: Job, still: _Still) -> BackupFacts:
     )
 
 
-def _columns(record: BackupRecord) -> dict[str, Any]:
-    """What the record of the backup will say, as JSON."""
+def columns_of(record: BackupRecord) -> dict[str, Any]:
+    """What the data says about itself, as columns of the backup's record; a JSON value."""
     extra, stats = record.facts.extra, record.stats
     return {
         "bytes_total": record.size_bytes,
         "bytes_read": stats.bytes_read,
         "bytes_stored": stats.bytes_stored,
         "object_count": stats.object_count,
-        IS_FROZEN: json.loads(extra[IS_FROZEN]),
-        DATA_TIMESTAMP: extra[DATA_TIMESTAMP],
+        IS_FROZEN: json.loads(extra.get(IS_FROZEN, "true")),
+        DATA_TIMESTAMP: extra.get(DATA_TIMESTAMP, record.facts.created_at.isoformat()),
     }
 
 
@@ -196,9 +196,9 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
         fail_reason=failure.reason,
     )
     _release(connection, parts, job)
-    repository_id = backups.repository_of(connection, _backup_id(job))
-    if repository_id is not None:
-        request_collection(connection, parts, repository_id, delay_seconds=0 if failure.is_full else None)
+    data = backups.data_of(connection, _backup_id(job))
+    if data is not None:
+        request_collection(connection, parts, data.repository_id, delay_seconds=0 if failure.is_full else None)
 
 
 def _undo(parts: Parts, job: Job) -> None:
@@ -206,9 +206,9 @@ def _undo(parts: Parts, job: Job) -> None:
     if job.snapshot_id is None:
         thaw_after_lost_attempts(parts.database, job, job.volume_id)
     with parts.database.read() as connection:
-        repository_id = backups.repository_of(connection, _backup_id(job))
-    if repository_id is not None:
-        remove_data(parts, repository_id, _backup_id(job))
+        data = backups.data_of(connection, _backup_id(job))
+    if data is not None:
+        forget_unpublished(parts, data)
 
 
 def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:

@@ -19,7 +19,7 @@ from openvbs.jobs.collecting import AGAIN, request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_delete import remove_data
+from openvbs.jobs.run_delete import let_go
 from openvbs.jobs.runner import Runner
 
 log = logging.getLogger(__name__)
@@ -35,15 +35,15 @@ def _work(run: Run) -> None:
 
 
 def _purge(run: Run) -> None:
-    """Remove the data of deleted backups that a restore was still reading when they were deleted."""
+    """Remove the data of deleted backups that a job or another record still needed when they were deleted."""
     parts, repository_id = run.parts, run.job.project_id
     with parts.database.read() as connection:
-        backup_ids = backups.purgeable(connection, repository_id)
-    for backup_id in backup_ids:
+        purgeable = backups.purgeable(connection, repository_id)
+    for backup_id, data in purgeable:
         run.checkpoint()
-        remove_data(parts, repository_id, backup_id)
-        with parts.database.write() as connection:
-            backups.mark_purged(connection, backup_id, now=parts.clock())
+        if let_go(parts, data):
+            with parts.database.write() as connection:
+                backups.mark_purged(connection, backup_id, now=parts.clock())
 
 
 def _collect(run: Run) -> int:

@@ -5,16 +5,19 @@
 | remove | a record that says ``deleting`` and no data; the next attempt goes on |
 | publish | nothing to do |
 
-A recipient's restore that began before keeps the data: then only the record goes, and the collection that follows the
-restore purges the data.
+A recipient's restore that began before keeps the data, and so does an imported record of the same backup: then only the
+record goes, and the collection that follows the restore, or the deletion of the other record, purges the data.
 """
+
+from contextlib import suppress
 
 import sqlalchemy as sa
 
 from openvbs.db import backups
-from openvbs.domain.backup import BackupStatus
+from openvbs.domain.backup import BackupStatus, StoredData
 from openvbs.domain.job import Job
 from openvbs.engine.errors import RepositoryMissing
+from openvbs.engine.references import drop_reference, remove_unreferenced
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
@@ -28,36 +31,48 @@ def _work(run: Run) -> None:
 
 
 def _remove(run: Run) -> bool:
-    """Remove the manifest unless a restore needs it. Nothing new can need it: the record says deleting."""
+    """Remove the data unless a job or another record needs it. No new job can: the record says deleting."""
     parts, backup_id = run.parts, run.job.backup_id
     assert backup_id is not None
     with parts.database.read() as connection:
-        if backups.restoring_now(connection, backup_id, project_id=None):
+        if backups.data_needed(connection, backup_id):
             return False
-        repository_id = backups.repository_of(connection, backup_id)
-    if repository_id is not None:
-        remove_data(parts, repository_id, backup_id)
-    return True
+        data = backups.data_of(connection, backup_id)
+    return data is None or let_go(parts, data)
 
 
-def remove_data(parts: Parts, repository_id: str, backup_id: str) -> None:
-    """Remove a backup's manifest from its store, if it is there. Its blocks go with the next collection."""
+def let_go(parts: Parts, data: StoredData) -> bool:
+    """Take away what one record keeps in the store: for an imported one its reference, else the backup itself.
+
+    False when others still refer to the backup, which then stays for them. What is not there counts as taken away.
+    The blocks go with the next collection.
+    """
+    if data.reference_id is not None:
+        drop_reference(parts.repositories.store_of(data.repository_id), data.data_id, data.reference_id)
+        return True
     try:
-        parts.repositories.get(repository_id).delete_backup(backup_id)
+        repository = parts.repositories.get(data.repository_id)
     except RepositoryMissing:
-        return  # made by the first backup that gets as far, so there is nothing of this one
+        return True  # made by the first backup that gets as far, so there is nothing of this one
+    return remove_unreferenced(repository, data.data_id)
+
+
+def forget_unpublished(parts: Parts, data: StoredData) -> None:
+    """Remove a backup that no record ever showed as available, if it is there; nobody can have referred to it."""
+    with suppress(RepositoryMissing):
+        parts.repositories.get(data.repository_id).delete_backup(data.data_id)
 
 
 def _publish(run: Run, *, removed: bool) -> None:
     parts, backup_id = run.parts, run.job.backup_id
     assert backup_id is not None
     with run.publishing() as connection:
-        repository_id = backups.repository_of(connection, backup_id)
+        data = backups.data_of(connection, backup_id)
         backups.mark_deleted(connection, backup_id, now=parts.clock())
         if removed:
             backups.mark_purged(connection, backup_id, now=parts.clock())
-        if repository_id is not None:
-            request_collection(connection, parts, repository_id)
+        if data is not None:
+            request_collection(connection, parts, data.repository_id)
 
 
 def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:

@@ -45,6 +45,19 @@ def _repository_id(job: Job) -> str:
     return repository_id
 
 
+def _data_id(job: Job) -> str:
+    # A job that an earlier release queued does not say it: then the record was no imported one.
+    data_id = job.arguments.get("data_id", job.backup_id)
+    assert isinstance(data_id, str)
+    return data_id
+
+
+def _owner_project_id(job: Job) -> str:
+    owner_project_id = job.arguments.get("owner_project_id", _repository_id(job))
+    assert isinstance(owner_project_id, str)
+    return owner_project_id
+
+
 def _work(run: Run) -> None:
     run.step("prepare", lambda: _prepare(run))
     run.step("restore", lambda: _restore(run))
@@ -70,7 +83,7 @@ def _restore(run: Run) -> None:
     target = FileTarget(path_of(parts.files, volume))
     try:
         target.is_blank = bool(job.arguments["made_for_restore"]) and job.attempt == 1
-        stats = restore(repository, backup_id_of(job), target, on_progress=on_progress, checkpoint=run.checkpoint)
+        stats = restore(repository, _data_id(job), target, on_progress=on_progress, checkpoint=run.checkpoint)
         BYTES_RESTORED.inc(stats.bytes_written)
     finally:
         target.close()
@@ -113,7 +126,7 @@ def _end(connection: sa.Connection, parts: Parts, job: Job, *, outcome: str) -> 
             AuditEvent(
                 id=parts.make_id(),
                 at=parts.clock(),
-                project_id=_repository_id(job),
+                project_id=_owner_project_id(job),
                 action=AuditAction.SHARE_RESTORE_END,
                 actor_project_id=job.project_id,
                 actor_user_id=job.user_id,

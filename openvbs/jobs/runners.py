@@ -1,7 +1,16 @@
 """Which runner does which kind of job."""
 
 from openvbs.domain.job import JobKind
-from openvbs.jobs import run_backup, run_collect, run_delete, run_image, run_restore, run_snapshot, run_volume
+from openvbs.jobs import (
+    run_backup,
+    run_check,
+    run_collect,
+    run_delete,
+    run_image,
+    run_restore,
+    run_snapshot,
+    run_volume,
+)
 from openvbs.jobs.runner import Runner
 
 RUNNERS: dict[str, Runner] = {
@@ -15,5 +24,6 @@ RUNNERS: dict[str, Runner] = {
     JobKind.EXPORT_VOLUME: run_image.EXPORT,
     JobKind.CREATE_SNAPSHOT: run_snapshot.CREATE,
     JobKind.DELETE_SNAPSHOT: run_snapshot.DELETE,
+    JobKind.CHECK_BACKUP: run_check.RUNNER,
     JobKind.COLLECT: run_collect.RUNNER,
 }

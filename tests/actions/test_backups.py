@@ -138,7 +138,7 @@ def test_only_the_owners_own_restore_hinders_a_deletion(service: Service) -> Non
         assert backup_rows.purgeable(connection, "alpha") == []
     end_job(service, foreign)
     with service.database.read() as connection:
-        assert backup_rows.purgeable(connection, "alpha") == [backup_id]
+        assert [gone_id for gone_id, _ in backup_rows.purgeable(connection, "alpha")] == [backup_id]
 
 
 @pytest.mark.parametrize(

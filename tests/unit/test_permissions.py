@@ -7,11 +7,12 @@ import pytest
 from oslo_config import cfg
 
 from openvbs.auth.caller import Caller
-from openvbs.auth.permissions import ACTIONS, Permissions
+from openvbs.auth.permissions import ACTIONS, ADMIN, Permissions
 from openvbs.domain.errors import Forbidden
 
 READS = {name for name in ACTIONS if name.split(":")[1] in {"list", "show"}}
-WRITES = set(ACTIONS) - READS
+ADMINISTERS = {name for name, (rule, _, _) in ACTIONS.items() if rule == ADMIN}
+WRITES = set(ACTIONS) - READS - ADMINISTERS
 
 
 def caller(*roles: str) -> Caller:
@@ -41,7 +42,7 @@ def allowed(permissions: Permissions, who: Caller, action: str) -> bool:
         (("anything",), READS),
         (("member",), READS | WRITES),
         (("member", "reader"), READS | WRITES),
-        (("admin",), READS | WRITES),
+        (("admin",), READS | WRITES | ADMINISTERS),
     ],
 )
 def test_roles(roles: tuple[str, ...], may: set[str]) -> None:

@@ -1,10 +1,14 @@
 """Native backups, /v2 and /v3."""
 
+from typing import Any
+
+from openvbs.actions import backup_records as records
 from openvbs.actions import backups as actions
 from openvbs.actions.restores import restore_backup
 from openvbs.api import query
 from openvbs.api.ids import uuid_or_none
 from openvbs.api.native import bodies, lists, views
+from openvbs.api.native.records import decode, encode
 from openvbs.api.wire import Answer, Call, with_job
 from openvbs.domain.backup import Backup, BackupQuery
 from openvbs.domain.errors import BackupNotFound, RestoreBackupNotFound
@@ -51,6 +55,38 @@ def restore(call: Call) -> Answer:
     backup, volume, job = restore_backup(call.service, call.caller, backup_id, wanted)
     shown = {"backup_id": backup.id, "volume_id": volume.id, "volume_name": volume.name or ""}
     return with_job(202, {"restore": shown}, job.id)
+
+
+def act(call: Call) -> Answer:
+    """What administrators do to a backup."""
+    name, value = bodies.action(call, _ACTIONS)
+    return _ACTIONS[name](call, value)
+
+
+def _reset_status(call: Call, value: Any) -> Answer:
+    wanted = bodies.reset_status(value)
+    job = records.reset_backup(call.service, call.caller, _backup_id(call), wanted)
+    return Answer(202) if job is None else with_job(202, None, job.id)
+
+
+def _force_delete(call: Call, value: Any) -> Answer:
+    bodies.nothing("os-force_delete", value)
+    job = records.force_delete_backup(call.service, call.caller, _backup_id(call))
+    return with_job(202, None, job.id)
+
+
+_ACTIONS = {"os-reset_status": _reset_status, "os-force_delete": _force_delete}
+
+
+def export_record(call: Call) -> Answer:
+    backup = records.export_record(call.service, call.caller, _backup_id(call))
+    return Answer(200, {"backup-record": encode(backup)})
+
+
+def import_record(call: Call) -> Answer:
+    new = decode(*bodies.backup_record(call))
+    backup, job = records.import_record(call.service, call.caller, new)
+    return with_job(201, {"backup": views.backup_summary(call, backup)}, job.id)
 
 
 def _list(call: Call, *, detailed: bool) -> Answer:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from openvbs.api import body
 from openvbs.api.wire import BAD_REQUEST, Call, WireError
-from openvbs.domain.backup import NewBackup, NewRestore
+from openvbs.domain.backup import BackupStatus, NewBackup, NewRestore
 from openvbs.domain.volume import NewVolume
 
 T = TypeVar("T")
@@ -140,6 +140,19 @@ class SetBootable(Struct):
     bootable: bool | str
 
 
+class ResetStatus(Strict):
+    status: str
+
+
+class BackupRecord(Struct):
+    backup_service: Text
+    backup_url: Annotated[str, Meta(min_length=1)]
+
+
+class BackupRecordV3(BackupRecord, forbid_unknown_fields=True):
+    pass
+
+
 _IN_BODY_ONLY = frozenset({"OS-SCH-HNT:scheduler_hints"})
 
 
@@ -256,6 +269,26 @@ def extend(value: Any) -> int:
 def bootable(value: Any) -> bool:
     """What is said with os-set_bootable."""
     return _bool("bootable", _converted("os-set_bootable", value, SetBootable).bootable)
+
+
+def reset_status(value: Any) -> BackupStatus:
+    """What is said with a backup's os-reset_status: available or error, in any case."""
+    given = _converted("os-reset_status", value, ResetStatus).status
+    if given.lower() not in {BackupStatus.AVAILABLE, BackupStatus.ERROR}:
+        raise _bad("status", f"must be available or error, not {given!r}")
+    return BackupStatus(given.lower())
+
+
+def nothing(name: str, value: Any) -> None:
+    """What is said with an action that needs no more words: null or {}."""
+    if value not in (None, {}):
+        raise _bad(name, "takes no values")
+
+
+def backup_record(call: Call) -> tuple[str, str]:
+    """POST backups/import_record: the service and the record as text."""
+    fields = _envelope(call, "backup-record", BackupRecordV3 if call.is_v3 else BackupRecord)
+    return fields.backup_service, fields.backup_url
 
 
 def metadata(call: Call) -> dict[str, str]:

@@ -26,6 +26,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.TargetTooSmall: 400,
         domain.NoParentBackup: 400,
         domain.SharedWithItself: 400,
+        domain.BackupIdTaken: 400,
         # Cinder knows no conflict here: a wrong state is a bad request, and its clients expect that.
         domain.Conflict: 400,
         domain.VolumeBusy: 400,
@@ -35,6 +36,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.SnapshotInError: 400,
         domain.VolumeHasSnapshots: 400,
         domain.BackupNotDeletable: 400,
+        domain.BackupBusy: 400,
         domain.BackupNotUsable: 400,
         domain.TargetInError: 400,
         domain.TargetBackingUp: 400,
@@ -74,13 +76,20 @@ _NAMES = MappingProxyType(
     }
 )
 _RETRY_AFTER = "0"
+_INVALID_BACKUP = (
+    domain.NoParentBackup,
+    domain.BackupNotDeletable,
+    domain.BackupNotUsable,
+    domain.BackupBusy,
+    domain.BackupIdTaken,
+)
 
 
 def message_of(error: domain.RuleError) -> str:
     """Cinder's wording where clients look for it."""
     if isinstance(error, domain.NotFound):
         return f"{error.kind.capitalize()} {error.wanted_id} could not be found."
-    if isinstance(error, domain.NoParentBackup | domain.BackupNotDeletable | domain.BackupNotUsable):
+    if isinstance(error, _INVALID_BACKUP):
         return f"Invalid backup: {error}"
     if isinstance(error, domain.VolumeBusy | domain.TargetInError | domain.TargetBackingUp | domain.TargetBusy):
         return f"Invalid volume: {error}"

@@ -14,6 +14,7 @@ from openvbs.engine.references import add_reference, drop_reference, list_refere
 from openvbs.engine.repository import Repository, open_repository
 from openvbs.stores.memory import MemoryStore
 from tests.support.repositories import ROOT_KEY, back_up_bytes, new_repository, random_bytes, restored
+from tests.support.stores import FullStore
 
 STEPS_MAX = 8
 """Store calls of one side that the order of turns decides on; what comes after runs in whatever order is left."""
@@ -33,11 +34,11 @@ def test_a_backup_goes_with_its_last_reference() -> None:
         add_reference(repository, backup_id, two)
         assert sorted(list_references(repository, backup_id)) == sorted([one, two])
         assert not remove_unreferenced(repository, backup_id)
-        drop_reference(repository, backup_id, one)
-        drop_reference(repository, backup_id, one)
+        drop_reference(repository.store, backup_id, one)
+        drop_reference(repository.store, backup_id, one)
         assert not remove_unreferenced(repository, backup_id)
         assert restored(repository, backup_id) == data
-        drop_reference(repository, backup_id, two)
+        drop_reference(repository.store, backup_id, two)
         assert remove_unreferenced(repository, backup_id)
         with pytest.raises(BackupMissing):
             repository.load_backup(backup_id)
@@ -61,6 +62,17 @@ def test_the_references_of_one_backup_do_not_keep_another() -> None:
         add_reference(repository, kept, str(uuid4()))
         assert remove_unreferenced(repository, other)
         assert not remove_unreferenced(repository, kept)
+
+
+def test_a_backup_leaves_a_full_store_too() -> None:
+    store = MemoryStore()
+    with new_repository(store) as repository:
+        kept, other = (back_up_bytes(repository, random_bytes(2)).facts.backup_id for _ in range(2))
+        add_reference(repository, kept, str(uuid4()))
+    with open_repository(FullStore(store, ""), ROOT_KEY) as repository:
+        assert remove_unreferenced(repository, other)
+        assert not remove_unreferenced(repository, kept)
+        assert [record.facts.backup_id for record in repository.list_backups()] == [kept]
 
 
 class TurnStore:
