@@ -87,6 +87,12 @@ _LIMIT_OPTIONS = [
         max=1000,
         help="Projects that one request shares with.",
     ),
+    cfg.IntOpt(
+        "shares_per_backup_max",
+        default=_LIMITS.shares_per_backup_max,
+        min=-1,
+        help="Projects that one backup is shared with; -1: any number.",
+    ),
     cfg.IntOpt("policies_max", default=_LIMITS.policies_max, min=-1, help="Policies of one project; -1: any number."),
     cfg.IntOpt(
         "volumes_per_policy_max",
@@ -95,6 +101,14 @@ _LIMIT_OPTIONS = [
         help="Disks of one policy; -1: any number.",
     ),
     cfg.IntOpt("volume_gib_max", default=_LIMITS.volume_gib_max, min=1, help="Size of one volume in GiB."),
+    cfg.IntOpt("volumes_max", default=_LIMITS.volumes_max, min=-1, help="Volumes of one project; -1: any number."),
+    cfg.IntOpt("snapshots_max", default=_LIMITS.snapshots_max, min=-1, help="Snapshots of one project; -1: any."),
+    cfg.IntOpt(
+        "gigabytes_max",
+        default=_LIMITS.gigabytes_max,
+        min=-1,
+        help="GiB of the volumes and snapshots of one project; -1: any.",
+    ),
     cfg.IntOpt("backups_max", default=_LIMITS.backups_max, min=-1, help="Backups of one project; -1: any number."),
     cfg.IntOpt(
         "backup_gigabytes_max",

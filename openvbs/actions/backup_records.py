@@ -2,6 +2,7 @@
 
 from openvbs.actions.access import owned_backup
 from openvbs.actions.backups import begin_delete
+from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import Service, enqueue, record
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, jobs
@@ -36,12 +37,13 @@ def export_record(service: Service, caller: Caller, backup_id: str) -> Backup:
 def import_record(service: Service, caller: Caller, new: NewRecord) -> tuple[Backup, Job]:
     """Accept a record: ``creating`` until a job has seen that its data is there, then ``available``.
 
-    The data stays where it is, for as long as this record or another one needs it. Raises BackupIdTaken.
+    The data stays where it is, for as long as this record or another one needs it. Raises BackupIdTaken, QuotaExceeded.
     """
     service.permissions.require(caller, "backup:import")
     with service.database.write() as connection:
         if not backups.free_id(connection, new.id):
             raise BackupIdTaken(new.id)
+        require_room_for_backup(service, connection, caller.project_id, new.size_gib)
         backup = _imported(service, caller, new)
         backups.insert(connection, backup)
         job = enqueue(service, connection, caller, JobKind.CHECK_BACKUP, backup_id=backup.id)

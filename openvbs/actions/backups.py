@@ -6,14 +6,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from openvbs.actions.access import Seen, owned_backup, seen_backup
+from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given, record
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares, volumes
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, NewBackup
 from openvbs.domain.errors import (
-    BackupCountExceeded,
-    BackupGigabytesExceeded,
     BackupNotDeletable,
     BackupsPerVolumeExceeded,
     BackupUnfinished,
@@ -50,7 +49,8 @@ def begin_backup(service: Service, connection: sa.Connection, caller: Caller, ne
     )
     if new.incremental and parent_id is None:
         raise NoParentBackup
-    _require_room(service, connection, caller, volume, by_hand=new.policy_id is None)
+    size_gib = volume.size_gib if snapshot is None else snapshot.size_gib
+    _require_room(service, connection, caller, volume, size_gib, by_hand=new.policy_id is None)
     backup = _new_record(service, caller, new, volume, snapshot, is_full=new.full or parent_id is None)
     backups.insert(connection, backup)
     _take_lock(service, connection, volume, snapshot)
@@ -100,24 +100,12 @@ def _source(connection: sa.Connection, caller: Caller, new: NewBackup) -> tuple[
 
 
 def _require_room(
-    service: Service, connection: sa.Connection, caller: Caller, volume: Volume, *, by_hand: bool
+    service: Service, connection: sa.Connection, caller: Caller, volume: Volume, size_gib: int, *, by_hand: bool
 ) -> None:
     limit = service.limits.backups_per_volume_max
     if by_hand and 0 <= limit <= backups.count_by_hand(connection, volume.id, project_id=caller.project_id):
         raise BackupsPerVolumeExceeded(volume.id, limit)
-    require_quota(service, connection, caller, volume)
-
-
-def require_quota(service: Service, connection: sa.Connection, caller: Caller, volume: Volume) -> None:
-    """The project may have one more backup, of this volume. Raises QuotaExceeded."""
-    limits = service.limits
-    usage = backups.usage(connection, caller.project_id)
-    count = sum(number for number, _ in usage.values())
-    gib = sum(size for _, size in usage.values())
-    if 0 <= limits.backups_max <= count:
-        raise BackupCountExceeded(limits.backups_max)
-    if 0 <= limits.backup_gigabytes_max < gib + volume.size_gib:
-        raise BackupGigabytesExceeded(limits.backup_gigabytes_max, gib, volume.size_gib)
+    require_room_for_backup(service, connection, caller.project_id, size_gib)
 
 
 def _take_lock(service: Service, connection: sa.Connection, volume: Volume, snapshot: Snapshot | None) -> None:
@@ -260,15 +248,3 @@ def begin_delete(
             details={"because": "the backup is deleted"},
         )
     return job
-
-
-def quota_usage(service: Service, caller: Caller) -> list[tuple[str, int, int, int]]:
-    """(type, used, reserved, limit) of backups and of backup_gigabytes; -1 is no limit."""
-    service.permissions.require(caller, "quota:show")
-    with service.database.read() as connection:
-        usage = backups.usage(connection, caller.project_id)
-    settled, creating = usage["settled"], usage["creating"]
-    return [
-        ("backups", settled[0], creating[0], service.limits.backups_max),
-        ("backup_gigabytes", settled[1], creating[1], service.limits.backup_gigabytes_max),
-    ]

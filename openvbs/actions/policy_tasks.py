@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
-from openvbs.actions.backups import require_quota
 from openvbs.actions.policies import note, policy_to_change, policy_to_read, require_idle
 from openvbs.actions.policy_runs import new_task
+from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import Service
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, policies, policy_tasks, volumes
@@ -41,7 +41,7 @@ def _require_room_for_one(service: Service, connection: sa.Connection, caller: C
     smallest = min(found, key=lambda volume: volume.size_gib, default=None)
     if smallest is not None:
         try:
-            require_quota(service, connection, caller, smallest)
+            require_room_for_backup(service, connection, caller.project_id, smallest.size_gib)
         except QuotaExceeded as error:
             raise NoRoomToRun(str(error)) from error
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from openvbs.actions.access import Seen, seen_backup
+from openvbs.actions.quotas import require_room_for_volume
 from openvbs.actions.service import Service, enqueue, record
 from openvbs.auth.caller import Caller
 from openvbs.db import volumes
@@ -32,7 +33,7 @@ def restore_backup(service: Service, caller: Caller, backup_id: str, wanted: New
     """Accept a restore. The volume is ``restoring-backup`` until the job ends.
 
     Raises RestoreBackupNotFound, TargetVolumeNotFound, BackupNotUsable, TargetInError, TargetBackingUp, TargetBusy,
-    TargetTooSmall.
+    TargetTooSmall, QuotaExceeded.
     """
     service.permissions.require(caller, "backup:restore")
     with service.database.write() as connection:
@@ -43,6 +44,7 @@ def restore_backup(service: Service, caller: Caller, backup_id: str, wanted: New
                 name=wanted.name or f"{NEW_VOLUME_PREFIX}{backup_id}",
                 description=NEW_VOLUME_DESCRIPTION,
             )
+            require_room_for_volume(service, connection, caller.project_id, seen.backup.size_gib)
             volume = insert_new_volume(service, connection, caller, new, VolumeStatus.RESTORING)
         else:
             volume = _take_target(connection, caller, seen.backup, wanted.volume_id, now=service.clock())

@@ -14,7 +14,7 @@ from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import RESTORING, BackupStatus
-from openvbs.domain.errors import BackupNotUsable, SharedWithItself, ShareNotFound
+from openvbs.domain.errors import BackupNotUsable, SharedWithItself, ShareNotFound, SharesPerBackupExceeded
 from openvbs.domain.page import Page
 from openvbs.domain.share import Share, SharedBackup, ShareQuery
 
@@ -34,6 +34,10 @@ def share_backup(service: Service, caller: Caller, backup_id: str, to_project_id
         if backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, backup.status)
         granted = {share.to_project_id: share for share in shares.live_of_backup(connection, backup_id)}
+        total = len(granted.keys() | set(wanted))
+        limit = service.limits.shares_per_backup_max
+        if 0 <= limit < total and total > len(granted):
+            raise SharesPerBackupExceeded(limit, total)
         for to_project_id in wanted:
             if to_project_id not in granted:
                 granted[to_project_id] = _grant(service, connection, caller, backup_id, to_project_id)

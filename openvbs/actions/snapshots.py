@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from openvbs.actions.quotas import require_room
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given
 from openvbs.actions.volumes import SNAPSHOTS_DELETABLE
 from openvbs.auth.caller import Caller
@@ -12,6 +13,7 @@ from openvbs.db import volumes
 from openvbs.domain.errors import SnapshotBusy, SnapshotNotFound, VolumeBusy, VolumeNotFound
 from openvbs.domain.job import Job, JobKind
 from openvbs.domain.page import Page
+from openvbs.domain.quota import Resource
 from openvbs.domain.volume import Snapshot, SnapshotStatus, VolumeQuery, VolumeStatus
 
 
@@ -35,6 +37,8 @@ def create_snapshot(
             connection, volume_id, status=VolumeStatus.BACKING_UP, from_status=[VolumeStatus.AVAILABLE], now=now
         ):
             raise VolumeBusy(volume_id, volume.status, "available")
+        wanted = {Resource.SNAPSHOTS: 1, Resource.GIGABYTES: volume.size_gib}
+        require_room(service, connection, caller.project_id, wanted)
         snapshot = Snapshot(
             id=service.make_id(),
             project_id=caller.project_id,

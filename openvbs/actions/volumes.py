@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from openvbs.actions.quotas import require_room, require_room_for_volume
 from openvbs.actions.restores import enqueue_restore, insert_new_volume, usable_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given
 from openvbs.auth.caller import Caller
@@ -19,6 +20,7 @@ from openvbs.domain.errors import (
 )
 from openvbs.domain.job import Job, JobKind
 from openvbs.domain.page import Page
+from openvbs.domain.quota import Resource
 from openvbs.domain.volume import DELETABLE, NewVolume, SnapshotStatus, Volume, VolumeKind, VolumeQuery, VolumeStatus
 
 SNAPSHOTS_DELETABLE = frozenset({SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR, SnapshotStatus.ERROR_DELETING})
@@ -28,7 +30,7 @@ def create_volume(service: Service, caller: Caller, new: NewVolume) -> tuple[Vol
     """Accept a volume: empty, or made of a snapshot, another volume or a backup. ``creating`` until its job ends.
 
     Raises BadRequest, SnapshotNotFound, SnapshotBusy, VolumeNotFound, VolumeBusy, RestoreBackupNotFound,
-    BackupNotUsable.
+    BackupNotUsable, QuotaExceeded.
     """
     service.permissions.require(caller, "volume:create")
     if sum(source is not None for source in (new.snapshot_id, new.source_volid, new.backup_id)) > 1:
@@ -37,6 +39,8 @@ def create_volume(service: Service, caller: Caller, new: NewVolume) -> tuple[Vol
         if new.backup_id is not None:
             return _from_backup(service, connection, caller, new)
         new = replace(new, size_gib=_size_gib(service, new, _source_gib(service, connection, caller, new)))
+        assert new.size_gib is not None
+        require_room_for_volume(service, connection, caller.project_id, new.size_gib)
         volume = insert_new_volume(service, connection, caller, new, VolumeStatus.CREATING)
         arguments = {"snapshot_id": new.snapshot_id, "source_volid": new.source_volid}
         job = enqueue(service, connection, caller, JobKind.CREATE_VOLUME, volume_id=volume.id, arguments=arguments)
@@ -46,7 +50,9 @@ def create_volume(service: Service, caller: Caller, new: NewVolume) -> tuple[Vol
 def _from_backup(service: Service, connection: sa.Connection, caller: Caller, new: NewVolume) -> tuple[Volume, Job]:
     assert new.backup_id is not None
     seen = usable_backup(connection, caller, new.backup_id)
-    new = replace(new, size_gib=_size_gib(service, new, seen.backup.size_gib))
+    size_gib = _size_gib(service, new, seen.backup.size_gib)
+    require_room_for_volume(service, connection, caller.project_id, size_gib)
+    new = replace(new, size_gib=size_gib)
     volume = insert_new_volume(service, connection, caller, new, VolumeStatus.CREATING)
     return volume, enqueue_restore(service, connection, caller, seen, volume, made_for_restore=True)
 
@@ -161,7 +167,7 @@ def delete_volume(service: Service, caller: Caller, volume_id: str, *, cascade: 
 
 
 def extend_volume(service: Service, caller: Caller, volume_id: str, new_size_gib: int) -> Job:
-    """Accept a larger size. Raises VolumeNotFound, BadRequest, VolumeBusy."""
+    """Accept a larger size. Raises VolumeNotFound, BadRequest, VolumeBusy, QuotaExceeded."""
     service.permissions.require(caller, "volume:extend")
     with service.database.write() as connection:
         volume = _volume(connection, caller, volume_id, for_update=True)
@@ -178,6 +184,11 @@ def extend_volume(service: Service, caller: Caller, volume_id: str, new_size_gib
             now=service.clock(),
         ):
             raise VolumeBusy(volume_id, volume.status, "available")
+        wanted = {
+            Resource.PER_VOLUME_GIGABYTES: new_size_gib,
+            Resource.GIGABYTES: new_size_gib - volume.size_gib,
+        }
+        require_room(service, connection, volume.project_id, wanted)
         return enqueue(
             service,
             connection,

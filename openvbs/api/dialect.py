@@ -7,7 +7,7 @@ from openvbs.api.vbs import errors as vbs
 from openvbs.api.wire import Family, WireError
 from openvbs.domain.errors import RuleError
 
-_VBS_SEGMENTS = frozenset({"cloudbackups", "os-vendor-backup-sharing", "jobs", "audit-events"})
+_VBS_SEGMENTS = frozenset({"cloudbackups", "os-vendor-backup-sharing", "jobs", "audit-events", "usage"})
 
 
 def family_of(path: str) -> Family:

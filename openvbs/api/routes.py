@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from openvbs.api.microversion import VERSION_MIN, Version
 from openvbs.api.native import backups as native_backups
-from openvbs.api.native import metadata, snapshots, volumes
+from openvbs.api.native import metadata, quotas, snapshots, volumes
 from openvbs.api.vbs import audit, backups, jobs, policies, policy_tags, shares
 from openvbs.api.wire import Answer, Call, Family
 
@@ -47,6 +47,7 @@ _VBS_ROUTES = (
     Route("GET", f"{_P2}/audit-events", audit.list_page, "audit:list", VBS),
     Route("POST", _CLOUD, backups.create, "backup:create", VBS),
     Route("GET", f"{_CLOUD}/quota", backups.quota, "quota:show", VBS),
+    Route("GET", f"{_P2}/usage", backups.usage, "quota:show", VBS),
     # The word quota is no id either.
     Route("POST", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
     Route("DELETE", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
@@ -88,6 +89,7 @@ def _native_routes(base: str) -> tuple[Route, ...]:
     one_backup = f"{base}/backups/{{backup_id}}"
     one_volume = f"{base}/volumes/{{volume_id}}"
     one_snapshot = f"{base}/snapshots/{{snapshot_id}}"
+    one_quota_set = f"{base}/os-quota-sets/{{target_id}}"
     return (
         Route("GET", f"{base}/backups", native_backups.list_summary, "backup:list", NATIVE),
         Route("POST", f"{base}/backups", native_backups.create, "backup:create", NATIVE),
@@ -111,6 +113,11 @@ def _native_routes(base: str) -> tuple[Route, ...]:
         Route("GET", one_snapshot, snapshots.show, "snapshot:show", NATIVE),
         Route("PUT", one_snapshot, snapshots.update, "snapshot:update", NATIVE),
         Route("DELETE", one_snapshot, snapshots.delete, "snapshot:delete", NATIVE),
+        Route("GET", one_quota_set, quotas.show, "quota:show", NATIVE),
+        Route("PUT", one_quota_set, quotas.update, "quota:update", NATIVE),
+        Route("DELETE", one_quota_set, quotas.remove, "quota:update", NATIVE),
+        Route("GET", f"{one_quota_set}/defaults", quotas.show_defaults, "quota:show", NATIVE),
+        Route("GET", f"{base}/limits", quotas.show_limits, "quota:show", NATIVE),
         *_metadata_routes(one_volume, metadata.VOLUMES, "volume"),
         *_metadata_routes(one_snapshot, metadata.SNAPSHOTS, "snapshot"),
     )

@@ -84,7 +84,22 @@ ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingPro
         ),
         "job:cancel": (WRITER, "Cancel a running backup or restore.", (("DELETE", f"{_V2}/jobs/{{id}}"),)),
         "audit:list": (ANYONE, "Read the project's audit events.", (("GET", f"{_V2}/audit-events"),)),
-        "quota:show": (ANYONE, "Show the project's quota.", (("GET", f"{_V2}/cloudbackups/quota"),)),
+        "quota:show": (
+            ANYONE,
+            "Show the project's quotas, limits and usage.",
+            (
+                ("GET", f"{_V2}/cloudbackups/quota"),
+                ("GET", f"{_V2}/usage"),
+                ("GET", f"{_V3}/os-quota-sets/{{id}}"),
+                ("GET", f"{_V3}/os-quota-sets/{{id}}/defaults"),
+                ("GET", f"{_V3}/limits"),
+            ),
+        ),
+        "quota:update": (
+            ADMIN,
+            "Set a project's quotas, or let it have the defaults again.",
+            (("PUT", f"{_V3}/os-quota-sets/{{id}}"), ("DELETE", f"{_V3}/os-quota-sets/{{id}}")),
+        ),
         "policy:list": (
             ANYONE,
             "List backup policies and their tags, and find them by tags.",

@@ -238,6 +238,24 @@ workers = sa.Table(
     sa.Column("heartbeat_at", UtcDateTime, nullable=False),
 )
 
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    sa.Column("project_id", PROJECT, primary_key=True),
+    sa.Column("resource", sa.String(32), primary_key=True),
+    sa.Column("limit", sa.Integer, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+
+repositories = sa.Table(
+    "repositories",
+    metadata,
+    sa.Column("id", PROJECT, primary_key=True),
+    sa.Column("measured_bytes", sa.BigInteger, nullable=False),
+    sa.Column("added_bytes", sa.BigInteger, nullable=False),
+    sa.Column("measured_at", UtcDateTime, nullable=False),
+)
+
 policies = sa.Table(
     "policies",
     metadata,

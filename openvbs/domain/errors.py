@@ -287,6 +287,36 @@ class BackupGigabytesExceeded(QuotaExceeded):
         )
 
 
+class VolumeCountExceeded(QuotaExceeded):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum number of volumes allowed ({limit}) exceeded for quota 'volumes'.")
+
+
+class SnapshotCountExceeded(QuotaExceeded):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum number of snapshots allowed ({limit}) exceeded")
+
+
+class GigabytesExceeded(QuotaExceeded):
+    def __init__(self, limit: int, used: int, wanted: int) -> None:
+        super().__init__(
+            f"Requested volume or snapshot exceeds allowed gigabytes quota. "
+            f"Requested {wanted}G, quota is {limit}G and {used}G has been consumed."
+        )
+
+
+class VolumeSizeExceeded(QuotaExceeded):
+    """One volume is larger than the project's may be."""
+
+    def __init__(self, limit: int, wanted: int) -> None:
+        super().__init__(f"Requested volume size {wanted}G exceeds the maximum allowed limit {limit}G.")
+
+
+class SharesPerBackupExceeded(QuotaExceeded):
+    def __init__(self, limit: int, wanted: int) -> None:
+        super().__init__(f"The backup would be shared {wanted} times, which exceeds the allowed number ({limit}).")
+
+
 class PoliciesExceeded(QuotaExceeded):
     def __init__(self, limit: int) -> None:
         super().__init__(f"Maximum number of backup policies allowed ({limit}) exceeded; delete one first.")

@@ -11,7 +11,15 @@ class Limits:
     """Backups of one project."""
     backup_gigabytes_max: int = -1
     """GiB of the volumes of all backups of one project."""
+    volumes_max: int = -1
+    """Volumes of one project."""
+    snapshots_max: int = -1
+    """Snapshots of one project."""
+    gigabytes_max: int = -1
+    """GiB of the volumes and snapshots of one project."""
     volume_gib_max: int = 65536
+    shares_per_backup_max: int = 1000
+    """Projects that one backup is shared with."""
     shares_per_request_max: int = 100
     policies_max: int = 10
     """Policies of one project."""

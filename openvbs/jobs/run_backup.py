@@ -22,7 +22,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db import backups, volumes
+from openvbs.db import backups, repositories, volumes
 from openvbs.domain.backup import Backup, BackupStatus
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeKind, VolumeStatus
@@ -183,6 +183,9 @@ def _publish(run: Run, made: dict[str, Any]) -> None:
             **{**made, DATA_TIMESTAMP: at, "status": BackupStatus.AVAILABLE},
         )
         _release(connection, parts, job)
+        data = backups.data_of(connection, _backup_id(job))
+        if data is not None:
+            repositories.add_bytes(connection, data.repository_id, made["bytes_stored"], now=parts.clock())
 
 
 def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:

@@ -4,6 +4,7 @@
 |---|---|
 | purge | deleted backups whose data is gone and noted so |
 | collect | a collection that the next attempt carries on (docs/format.md) |
+| measure | nothing |
 | publish | nothing to do |
 """
 
@@ -11,10 +12,11 @@ import logging
 
 import sqlalchemy as sa
 
-from openvbs.db import backups, jobs
+from openvbs.db import backups, jobs, repositories
 from openvbs.domain.job import Job
 from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.errors import RepositoryMissing
+from openvbs.engine.format import PACKS
 from openvbs.jobs.collecting import AGAIN, request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
@@ -31,7 +33,8 @@ WAITING_RETRY_SECONDS = 600.0
 def _work(run: Run) -> None:
     run.step("purge", lambda: _purge(run))
     packs_waiting = run.step("collect", lambda: _collect(run))
-    run.step("publish", lambda: _publish(run, packs_waiting))
+    measured = run.step("measure", lambda: _measure(run))
+    run.step("publish", lambda: _publish(run, packs_waiting, measured))
 
 
 def _purge(run: Run) -> None:
@@ -58,8 +61,24 @@ def _collect(run: Run) -> int:
     return result.packs_waiting
 
 
-def _publish(run: Run, packs_waiting: int) -> None:
+def _measure(run: Run) -> dict[str, int]:
+    """How many bytes the packs have now. What backups add meanwhile may be counted twice until the next time."""
+    repository_id = run.job.project_id
+    with run.parts.database.read() as connection:
+        added = repositories.added_bytes(connection, repository_id)
+    store = run.parts.repositories.store_of(repository_id)
+    return {"measured": sum(info.size_bytes for info in store.list(PACKS)), "added_before": added}
+
+
+def _publish(run: Run, packs_waiting: int, measured: dict[str, int]) -> None:
     with run.publishing() as connection:
+        repositories.put_measured(
+            connection,
+            run.job.project_id,
+            measured["measured"],
+            added_before=measured["added_before"],
+            now=run.parts.clock(),
+        )
         job = jobs.find(connection, run.job.id, project_id=None)
         if job is not None and job.arguments.get(AGAIN):
             request_collection(connection, run.parts, run.job.project_id)

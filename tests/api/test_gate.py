@@ -107,7 +107,7 @@ def test_a_role_that_may_not_write_is_refused_before_body_and_id_are_looked_at(
         (f"{SHARING}/{SOME_ID}/", "error", "VolumeBackup.0002"),
         (f"{SHARING}/", "error", "VolumeBackup.0002"),
         ("/v2/{p}/backuppolicy/nothing/here", "error", "AutoBackup.0008"),
-        ("/v3/{p}/os-quota-sets/x", "itemNotFound", 404),
+        ("/v3/{p}/os-hosts/x", "itemNotFound", 404),
     ],
 )
 def test_unknown_routes_are_404_without_asking_for_a_token(

@@ -2,10 +2,11 @@
 
 from openvbs.actions.backups import create_backup, delete_backup
 from openvbs.actions.jobs import cancel_job, list_jobs
+from openvbs.actions.quotas import get_stored_usage
 from openvbs.actions.restores import restore_backup
 from openvbs.domain.backup import NewBackup, NewRestore
 from openvbs.domain.job import Job, JobKind, JobQuery
-from openvbs.units import MIB
+from openvbs.units import GIB, MIB
 from tests.support.actions import caller
 from tests.support.site import Site
 from tests.support.stores import GatedStore
@@ -37,6 +38,7 @@ def test_deletes_are_gathered_into_one_collection_that_gives_the_space_back(site
             site.succeeded(job)
             doomed.append(backup)
         assert stored_bytes(site) > kept_bytes + 100 * MIB
+        assert get_stored_usage(site.service, ALPHA).stored_bytes == stored_bytes(site)
         for backup in doomed:
             site.succeeded(delete_backup(site.service, ALPHA, backup.id))
         until(lambda: stored_bytes(site) <= kept_bytes, what="the space comes back")
@@ -45,6 +47,8 @@ def test_deletes_are_gathered_into_one_collection_that_gives_the_space_back(site
         assert site.content(target.id) == site.content(kept_volume.id)
         until(lambda: all(job.status == "SUCCESS" for job in collections(site)), what="the collection ends")
         assert len(collections(site)) == asked_before + 1
+        usage = get_stored_usage(site.service, ALPHA)
+        assert (usage.backups, usage.data_bytes, usage.stored_bytes) == (1, GIB, stored_bytes(site))
 
 
 def test_what_a_failed_backup_had_stored_comes_back(site: Site) -> None:

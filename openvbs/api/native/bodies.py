@@ -291,6 +291,11 @@ def backup_record(call: Call) -> tuple[str, str]:
     return fields.backup_service, fields.backup_url
 
 
+def quota_set(call: Call) -> dict[str, Any]:
+    """PUT os-quota-sets/{id}: limits by name."""
+    return _envelope(call, "quota_set", dict[str, Any])
+
+
 def metadata(call: Call) -> dict[str, str]:
     """POST and PUT of all metadata."""
     return _envelope(call, "metadata", Metadata)

@@ -47,6 +47,11 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.BackupsPerVolumeExceeded: 413,
         domain.BackupCountExceeded: 413,
         domain.BackupGigabytesExceeded: 413,
+        domain.VolumeCountExceeded: 413,
+        domain.GigabytesExceeded: 413,
+        domain.VolumeSizeExceeded: 413,
+        domain.SnapshotCountExceeded: 413,
+        domain.SharesPerBackupExceeded: 413,
         # Policies have no native routes; these are for the table to be whole.
         domain.PolicyNotFound: 404,
         domain.TargetPolicyNotFound: 404,

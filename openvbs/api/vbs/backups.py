@@ -1,11 +1,15 @@
 """cloudbackups: create, delete, restore, quota."""
 
+from dataclasses import asdict
+
 from openvbs.actions import backups as actions
+from openvbs.actions import quotas
 from openvbs.actions.restores import restore_backup
 from openvbs.api.ids import uuid_or_none
 from openvbs.api.vbs import bodies
 from openvbs.api.wire import Answer, Call, WireError
 from openvbs.domain.backup import NewRestore
+from openvbs.domain.quota import Resource
 
 
 def create(call: Call) -> Answer:
@@ -34,8 +38,19 @@ def restore(call: Call) -> Answer:
 
 
 def quota(call: Call) -> Answer:
+    found = quotas.get_quotas(call.service, call.caller, call.caller.project_id)
     resources = [
-        {"type": kind, "used": used, "reserved": reserved, "quota": ceiling}
-        for kind, used, reserved, ceiling in actions.quota_usage(call.service, call.caller)
+        {
+            "type": kind,
+            "used": found[kind].usage.in_use,
+            "reserved": found[kind].usage.reserved,
+            "quota": found[kind].limit,
+        }
+        for kind in (Resource.BACKUPS, Resource.BACKUP_GIGABYTES)
     ]
     return Answer(200, {"quotas": {"resources": resources}})
+
+
+def usage(call: Call) -> Answer:
+    """What the project's backups take up, also in real bytes. Ours."""
+    return Answer(200, {"usage": asdict(quotas.get_stored_usage(call.service, call.caller))})
