@@ -216,7 +216,9 @@ def _retain(service: Service, connection: sa.Connection, policy: Policy, task: P
             for_update=True,
         )
         deletable = backup is not None and backup.status in {BackupStatus.AVAILABLE, BackupStatus.ERROR}
-        if backup is not None and deletable and not backups.restoring_now(connection, backup_id, project_id=None):
+        if backup is None or not deletable:
+            continue
+        if not backups.restoring_now(connection, backup_id, project_id=policy.project_id):
             details: dict[str, object] = {"because": "retention", "why": why}
             begin_delete(service, connection, caller, backup, policy_id=policy.id, details=details)
 

@@ -18,11 +18,14 @@ _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
 _OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
 
 
-def restore_runs(*, project_id: str | None) -> sa.Exists:
-    """True for a backup that a restore is reading: one project's own restore, or with None anybody's."""
-    running = sa.and_(jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.RESTORE_BACKUP, _OPEN_JOB)
-    if project_id is not None:
-        running = sa.and_(running, jobs.c.project_id == project_id)
+def restore_runs(*, project_id: str) -> sa.Exists:
+    """True for a backup that a restore of this project is reading; nobody sees those of others."""
+    running = sa.and_(
+        jobs.c.backup_id == backups.c.id,
+        jobs.c.kind == JobKind.RESTORE_BACKUP,
+        _OPEN_JOB,
+        jobs.c.project_id == project_id,
+    )
     return sa.exists().where(running).correlate_except(jobs)
 
 
@@ -166,8 +169,8 @@ def mark_purged(connection: sa.Connection, backup_id: str, *, now: datetime) -> 
     connection.execute(backups.update().where(backups.c.id == backup_id).values(purged_at=now))
 
 
-def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str | None) -> bool:
-    """Does a restore of this backup run: one of project_id's own, or with None anybody's?"""
+def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str) -> bool:
+    """Does a restore of this backup by this project run?"""
     return bool(
         connection.scalar(
             sa.select(sa.literal(1))
@@ -175,7 +178,7 @@ def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str 
                 jobs.c.backup_id == backup_id,
                 jobs.c.kind == JobKind.RESTORE_BACKUP,
                 _OPEN_JOB,
-                *([] if project_id is None else [jobs.c.project_id == project_id]),
+                jobs.c.project_id == project_id,
             )
             .limit(1)
         )
@@ -296,9 +299,12 @@ def repositories(connection: sa.Connection) -> list[str]:
 def stored_of_disks(
     connection: sa.Connection, volume_ids: Collection[str], *, project_id: str, policy_id: str
 ) -> list[StoredBackup]:
-    """All backups of the volumes, and all that the policy made of others, by volume and the newest first."""
+    """All backups of the volumes, and all that the policy made of others, by volume and the newest first.
+
+    Restores of recipients do not show, as they hinder no delete either: the data stays for them.
+    """
     rows = connection.execute(
-        sa.select(backups, restore_runs(project_id=None).label("is_restoring"))
+        sa.select(backups, restore_runs(project_id=project_id).label("is_restoring"))
         .where(
             backups.c.project_id == project_id,
             backups.c.deleted_at.is_(None),

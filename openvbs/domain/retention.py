@@ -28,7 +28,7 @@ class Why(StrEnum):
     WITHIN_DAYS = "within_days"
     FIRST_OF_MONTH = "first_of_month"
     RESTORING = "restoring"
-    """It would go, but a restore reads it; the run after the restore takes it."""
+    """It would go, but a restore of the own project reads it; the run after the restore takes it."""
     ONLY_FAILED = "only_failed"
     """It failed, but no whole backup is newer."""
     FAILED = "failed"

@@ -402,14 +402,12 @@ def test_retention_deletes_as_any_delete_and_says_why(service: Service, workers:
     assert deleted.details == {"because": "retention", "why": "beyond_number"}
 
 
-@pytest.mark.parametrize("who", [ALPHA, BETA])
-def test_retention_spares_what_is_being_restored(service: Service, workers: Workers, who: Caller) -> None:
+def test_retention_spares_what_the_project_restores(service: Service, workers: Workers) -> None:
     volume = add_volume(service, "alpha")
     add_policy(service, ALPHA, volume, keep_number=2)
     workers.run_at(DUE)
     (first,) = backups_of(service, volume)
-    shares.share_backup(service, ALPHA, first.id, ["beta"])
-    _, _, restore = restores.restore_backup(service, who, first.id, NewRestore())
+    _, _, restore = restores.restore_backup(service, ALPHA, first.id, NewRestore())
     workers.take_jobs()
     workers.run_at(DUE + DAY)
     workers.run_at(DUE + 2 * DAY)
@@ -418,6 +416,27 @@ def test_retention_spares_what_is_being_restored(service: Service, workers: Work
     workers.end(restore)
     workers.run_at(DUE + 4 * DAY)
     assert len(backups_of(service, volume)) == 2
+
+
+@pytest.mark.parametrize("rule", [{"keep_number": 2}, {"keep_number": None, "keep_days": 2}])
+def test_retention_and_its_preview_are_blind_to_restores_of_recipients(
+    service: Service, workers: Workers, rule: dict[str, int | None]
+) -> None:
+    restored, other = add_volume(service, "alpha"), add_volume(service, "alpha")
+    policy = add_policy(service, ALPHA, restored, other, **rule)
+    workers.run_at(DUE)
+    (first,) = backups_of(service, restored)
+    shares.share_backup(service, ALPHA, first.id, ["beta"])
+    restores.restore_backup(service, BETA, first.id, NewRestore())
+    workers.take_jobs()
+    workers.run_at(DUE + DAY)
+    preview = policy_tasks.preview_retention(service, ALPHA, policy.id)
+    seen = [[(f.why, f.goes_at, f.backup.is_restoring) for f in preview.disks[disk]] for disk in (restored, other)]
+    assert seen[0] == seen[1]
+    workers.run_at(DUE + 2 * DAY)
+    assert len(backups_of(service, restored)) == len(backups_of(service, other)) == 2
+    with pytest.raises(errors.BackupNotFound):
+        backup_actions.get_backup(service, BETA, first.id)
 
 
 def test_retention_leaves_alone_what_is_not_its_own(service: Service, workers: Workers) -> None:

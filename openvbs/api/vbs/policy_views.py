@@ -22,7 +22,7 @@ _WHY = {
     Why.WITHIN_NUMBER: "Among the {number} newest.",
     Why.WITHIN_DAYS: "Younger than {days} days.",
     Why.FIRST_OF_MONTH: "The first of the current month, which stays during that month.",
-    Why.RESTORING: "A restore reads it; the run after the restore takes it.",
+    Why.RESTORING: "A restore of yours reads it; the run after the restore takes it.",
     Why.ONLY_FAILED: "It failed, and stays until a newer one is whole.",
     Why.FAILED: "It failed and a newer one is whole.",
     Why.BEYOND_NUMBER: "Not among the {number} newest.",
