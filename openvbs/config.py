@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from oslo_config import cfg
 
 from openvbs.config_options import AUTHTOKEN_GROUP, OPTIONS, authtoken_options
+from openvbs.domain.audit import AuditRules
 from openvbs.domain.limits import Limits
 from openvbs.domain.policy import Missed, RunRules
 from openvbs.errors import OpenVbsError
@@ -87,6 +88,7 @@ class Config:
     token_cache_seconds: int
     limits: Limits
     run_rules: RunRules
+    audit_rules: AuditRules
     policy_file: Path | None
     authtoken: Mapping[str, str] = field(repr=False)
     """[keystone_authtoken] as configured; empty when the embedded Keystone is used."""
@@ -194,6 +196,7 @@ def _build(
             wait_seconds_max=conf.policies.wait_seconds_max,
             tasks_kept_days=conf.policies.tasks_kept_days,
         ),
+        audit_rules=AuditRules(keep_days=conf.audit.keep_days),
         policy_file=Path(conf.oslo_policy.policy_file).absolute() if conf.oslo_policy.policy_file else None,
         authtoken=authtoken,
         config_files=config_files,

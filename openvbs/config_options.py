@@ -4,6 +4,7 @@ from importlib import import_module
 
 from oslo_config import cfg
 
+from openvbs.domain.audit import AuditRules
 from openvbs.domain.limits import Limits
 from openvbs.domain.policy import Missed, RunRules
 from openvbs.units import KIB, MIB
@@ -11,6 +12,7 @@ from openvbs.units import KIB, MIB
 AUTHTOKEN_GROUP = "keystone_authtoken"
 _LIMITS = Limits()
 _RUN_RULES = RunRules()
+_AUDIT_RULES = AuditRules()
 
 _DEFAULT = [
     cfg.StrOpt("data_dir", help="Folder of everything that the service keeps on this machine. Made with mode 0700."),
@@ -135,6 +137,15 @@ _POLICIES = [
         "tasks_kept_days", default=_RUN_RULES.tasks_kept_days, min=1, max=3650, help="Days that tasks are kept."
     ),
 ]
+_AUDIT = [
+    cfg.IntOpt(
+        "keep_days",
+        default=_AUDIT_RULES.keep_days,
+        min=0,
+        max=36500,
+        help="Days that audit events are kept; 0: for ever.",
+    ),
+]
 _POLICY = [
     cfg.StrOpt("policy_file", help="YAML file that overrides rules of authorization (oslo.policy). Default: none."),
 ]
@@ -146,6 +157,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
     "worker": _WORKER,
     "limits": _LIMIT_OPTIONS,
     "policies": _POLICIES,
+    "audit": _AUDIT,
     "oslo_policy": _POLICY,
 }
 

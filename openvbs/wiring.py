@@ -29,6 +29,7 @@ def build_service(config: Config) -> Service:
         permissions=Permissions(config.policy_file),
         limits=config.limits,
         run_rules=config.run_rules,
+        audit_rules=config.audit_rules,
     )
 
 

@@ -51,5 +51,5 @@ def owned_backup(connection: sa.Connection, caller: Caller, backup_id: str, *, f
     """The backup if the caller owns it; RecipientForbidden for a recipient, BackupNotFound for anybody else."""
     seen = seen_backup(connection, caller, backup_id, for_update=for_update)
     if seen.as_recipient:
-        raise RecipientForbidden
+        raise RecipientForbidden(seen.backup)
     return seen.backup

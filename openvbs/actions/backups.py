@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openvbs.actions.access import Seen, owned_backup, seen_backup
+from openvbs.actions.audit import note_looks
 from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given, record
 from openvbs.auth.caller import Caller
@@ -172,6 +173,8 @@ def get_backup(service: Service, caller: Caller, backup_id: str) -> tuple[Backup
     service.permissions.require(caller, "backup:show")
     with service.database.read() as connection:
         seen: Seen = seen_backup(connection, caller, backup_id)
+    if seen.share is not None:
+        note_looks(service, caller, [seen.share])
     return seen.backup, seen.as_recipient
 
 
@@ -187,9 +190,19 @@ def update_backup(
     """Change what is given. Raises BackupNotFound, RecipientForbidden."""
     service.permissions.require(caller, "backup:update")
     with service.database.write() as connection:
-        owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(connection, caller, backup_id, for_update=True)
         values: dict[str, Any] = given(name=name, description=description, metadata=metadata)
         backups.update(connection, backup_id, now=service.clock(), **values)
+        record(
+            service,
+            connection,
+            caller,
+            AuditAction.BACKUP_UPDATE,
+            owner=backup.project_id,
+            backup_id=backup_id,
+            outcome="done",
+            details={"changed": sorted(values)},
+        )
         return owned_backup(connection, caller, backup_id)
 
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from openvbs.actions.noted import Noted
 from openvbs.auth.caller import Caller
 from openvbs.clock import Clock, utc_now
 from openvbs.db import audit, jobs
 from openvbs.db.session import Database
-from openvbs.domain.audit import AuditAction, AuditEvent
+from openvbs.domain.audit import AuditEvent, AuditRules
 from openvbs.domain.job import Job, JobKind, JobStatus
 from openvbs.domain.limits import Limits
 from openvbs.domain.policy import RunRules
@@ -45,6 +46,8 @@ class Service:
     permissions: Permissions
     limits: Limits = field(default_factory=Limits)
     run_rules: RunRules = field(default_factory=RunRules)
+    audit_rules: AuditRules = field(default_factory=AuditRules)
+    noted: Noted = field(default_factory=Noted)
     clock: Clock = utc_now
     make_id: Callable[[], str] = new_id
 
@@ -92,10 +95,15 @@ def enqueue(service: Service, connection: sa.Connection, caller: Caller, kind: J
 
 
 def record(
-    service: Service, connection: sa.Connection, caller: Caller, action: AuditAction, *, owner: str, **values: Any
+    service: Service, connection: sa.Connection, caller: Caller, action: str, *, owner: str, **values: Any
 ) -> None:
     """Write an audit event that the owner may read; it stands or falls with the transaction."""
-    event = AuditEvent(
+    audit.insert(connection, make_event(service, caller, action, owner=owner, **values))
+
+
+def make_event(service: Service, caller: Caller, action: str, *, owner: str, **values: Any) -> AuditEvent:
+    """The event that the caller did this just now."""
+    return AuditEvent(
         id=service.make_id(),
         at=service.clock(),
         project_id=owner,
@@ -112,5 +120,6 @@ def record(
         source_address=caller.source_address,
         details=values.get("details", {}),
         policy_id=values.get("policy_id"),
+        once=values.get("once"),
+        is_owed=service.audit_rules.notifies,
     )
-    audit.insert(connection, event)

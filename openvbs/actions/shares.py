@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from openvbs.actions.access import owned_backup
+from openvbs.actions.audit import note_looks
 from openvbs.actions.service import Service, record
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
@@ -69,10 +70,16 @@ def _grant(service: Service, connection: sa.Connection, caller: Caller, backup_i
 
 
 def list_shares(service: Service, caller: Caller, query: ShareQuery) -> Page[SharedBackup]:
-    """Live shares that the caller's project gave, or with share_to_me was given. Raises MarkerNotFound."""
+    """Live shares that the caller's project gave, or with share_to_me was given, which its owners are told.
+
+    Raises MarkerNotFound.
+    """
     service.permissions.require(caller, "share:list")
     with service.database.read() as connection:
-        return shares.list_page(connection, query, viewer_project_id=caller.project_id)
+        found = shares.list_page(connection, query, viewer_project_id=caller.project_id)
+    if query.share_to_me:
+        note_looks(service, caller, [shared.share for shared in found.items])
+    return found
 
 
 def count_shares(service: Service, caller: Caller, query: ShareQuery) -> int:
@@ -89,6 +96,8 @@ def get_share(service: Service, caller: Caller, share_id: str) -> SharedBackup:
         found = shares.find_shared(connection, share_id, party_project_id=caller.project_id)
     if found is None:
         raise ShareNotFound(share_id)
+    if found.share.to_project_id == caller.project_id:
+        note_looks(service, caller, [found.share])
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from falcon import HTTPRouteNotFound, Request, Response
 
+from openvbs.actions.audit import note_refusal
 from openvbs.actions.service import Service
 from openvbs.api import microversion
 from openvbs.api.dialect import family_of
@@ -15,6 +16,7 @@ from openvbs.api.vbs.errors import NO_TOKEN
 from openvbs.api.wire import Answer, Call, Settings, WireError
 from openvbs.auth.caller import Caller
 from openvbs.auth.identity import Authenticate, Identity, read_identity
+from openvbs.domain.errors import Forbidden
 
 _ADMIN = "admin"
 
@@ -28,13 +30,20 @@ def responder(route: Route, service: Service, settings: Settings, authenticate: 
         if not route.id_may_be_empty and "" in params.values():
             raise HTTPRouteNotFound
         caller = _caller(request, params.get("project_id"), authenticate)
-        service.permissions.require(caller, route.permission)
-        _require_json_accepted(request)
-        version = _version(request)
-        if version < route.since:
-            raise HTTPRouteNotFound
-        call = Call(service=service, settings=settings, caller=caller, request=request, params=params, version=version)
-        send(response, route.handler(call))
+        try:
+            service.permissions.require(caller, route.permission)
+            _require_json_accepted(request)
+            version = _version(request)
+            if version < route.since:
+                raise HTTPRouteNotFound
+            call = Call(
+                service=service, settings=settings, caller=caller, request=request, params=params, version=version
+            )
+            answer = route.handler(call)
+        except Forbidden as error:
+            note_refusal(service, caller, route.permission, error)
+            raise
+        send(response, answer)
 
     return respond
 

@@ -1,6 +1,10 @@
-"""Audit events. Written in the transaction of what they tell, so that neither is there without the other."""
+"""Audit events. What changes something writes them in its own transaction: neither is there without the other."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from openvbs.db.rows import from_value, page, to_value
 from openvbs.db.tables import audit_events
@@ -10,6 +14,17 @@ from openvbs.domain.page import Page
 
 def insert(connection: sa.Connection, event: AuditEvent) -> None:
     connection.execute(audit_events.insert().values(from_value(event)))
+
+
+def insert_once(connection: sa.Connection, events: Sequence[AuditEvent]) -> None:
+    """Add those whose ``once`` is not there yet, whoever else adds the same at this moment."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    connection.execute(dialect.insert(audit_events).on_conflict_do_nothing(), [from_value(event) for event in events])
+
+
+def once_there(connection: sa.Connection, keys: Collection[str]) -> set[str]:
+    """Which of these ``once`` are there already."""
+    return set(connection.scalars(sa.select(audit_events.c.once).where(audit_events.c.once.in_(keys))))
 
 
 def list_page(connection: sa.Connection, query: AuditQuery, *, project_id: str) -> Page[AuditEvent]:
@@ -30,3 +45,9 @@ def list_page(connection: sa.Connection, query: AuditQuery, *, project_id: str) 
         limit=query.limit,
         marker=query.marker,
     )
+
+
+def forget(connection: sa.Connection, *, before: datetime, limit: int) -> int:
+    """Remove some of the events from before then; gives how many."""
+    old = sa.select(audit_events.c.id).where(audit_events.c.at < before).order_by(audit_events.c.at).limit(limit)
+    return connection.execute(audit_events.delete().where(audit_events.c.id.in_(old))).rowcount

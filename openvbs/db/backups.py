@@ -266,6 +266,11 @@ def data_of(connection: sa.Connection, backup_id: str) -> StoredData | None:
     return None if row is None else StoredData(*row)
 
 
+def owner_of(connection: sa.Connection, backup_id: str) -> str | None:
+    """Whose the backup is, also a deleted one; None for an id that never was."""
+    return connection.scalar(sa.select(backups.c.project_id).where(backups.c.id == backup_id))
+
+
 def free_id(connection: sa.Connection, backup_id: str) -> bool:
     """Can a record of this id be inserted? One that is deleted and whose data has been let go makes room for it.
 

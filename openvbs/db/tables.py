@@ -31,6 +31,12 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+def _where(name: str, column: str, condition: str, *, unique: bool = False) -> sa.Index:
+    """An index of those rows alone that meet a condition."""
+    where = sa.text(condition)
+    return sa.Index(name, column, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 ID = sa.String(36)
 PROJECT = sa.String(64)
 TEXT = sa.String(255)
@@ -224,8 +230,14 @@ audit_events = sa.Table(
     sa.Column("source_address", sa.String(64)),
     sa.Column("details", sa.JSON, nullable=False),
     sa.Column("policy_id", ID),
+    sa.Column("once", TEXT),
+    sa.Column("is_owed", sa.Boolean, nullable=False),
     sa.Index("ix_audit_events_page", "project_id", "at", "id"),
     sa.Index("ix_audit_events_backup", "backup_id"),
+    sa.Index("ix_audit_events_at", "at"),
+    _where("ix_audit_events_share", "share_id", "share_id IS NOT NULL"),
+    _where("ix_audit_events_owed", "at", "is_owed"),
+    _where("uq_audit_events_once", "once", "once IS NOT NULL", unique=True),
 )
 
 workers = sa.Table(

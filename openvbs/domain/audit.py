@@ -1,4 +1,7 @@
-"""Audit events: who did what to a backup, a share or a policy, when, with what result. Seen by the owner."""
+"""Audit events: who did what to a backup, a share or a policy, when, with what result. Seen by the owner.
+
+An action that a known party was refused is told as that action with the outcome REFUSED.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,8 +10,12 @@ from enum import StrEnum
 
 class AuditAction(StrEnum):
     BACKUP_CREATE = "backup.create"
+    BACKUP_CREATE_END = "backup.create_end"
+    BACKUP_UPDATE = "backup.update"
     BACKUP_DELETE = "backup.delete"
+    BACKUP_DELETE_END = "backup.delete_end"
     BACKUP_RESTORE = "backup.restore"
+    BACKUP_RESTORE_END = "backup.restore_end"
     BACKUP_RESET = "backup.reset_status"
     BACKUP_EXPORT = "backup.export_record"
     BACKUP_IMPORT = "backup.import_record"
@@ -17,6 +24,8 @@ class AuditAction(StrEnum):
     SHARE_CANCEL = "share.cancel"
     SHARE_DECLINE = "share.decline"
     """A recipient gave up its own share."""
+    SHARE_LOOK = "share.look"
+    """A recipient saw the share or its backup, the first time on a day (UTC)."""
     SHARE_RESTORE = "share.restore"
     """A recipient began to restore the shared backup."""
     SHARE_RESTORE_END = "share.restore_end"
@@ -29,6 +38,19 @@ class AuditAction(StrEnum):
     POLICY_RUN = "policy.run"
     """A run asked for by hand; scheduled ones show as the backups that they make."""
     POLICY_TAG = "policy.tag"
+
+
+REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRules:
+    """What becomes of audit events; the operator may change it."""
+
+    keep_days: int = 365
+    """0: they are kept for ever."""
+    notifies: bool = False
+    """Each event is also owed to the operator's notifications."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +76,10 @@ class AuditEvent:
     details: dict[str, object] = field(default_factory=dict)
     policy_id: str | None = None
     """The policy that a policy event is about, or that made or deleted the backup."""
+    once: str | None = None
+    """Of several events with the same text only the first is kept."""
+    is_owed: bool = False
+    """The operator's notifications do not have it yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ RuleError
   QuotaExceeded     a ceiling is reached
 """
 
+from openvbs.domain.backup import Backup
 from openvbs.errors import OpenVbsError
 
 
@@ -94,8 +95,9 @@ class Forbidden(RuleError):
 class RecipientForbidden(Forbidden):
     """A recipient tried what only the owner of a shared backup may do."""
 
-    def __init__(self) -> None:
+    def __init__(self, backup: Backup) -> None:
         super().__init__("The backup is shared with this project; only the project that owns it may do this.")
+        self.backup = backup
 
 
 class BadRequest(RuleError):

@@ -38,5 +38,7 @@ class Parts:
     collect_delay_seconds: float = COLLECT_DELAY_SECONDS
     """How long deletes are gathered before the space is collected."""
     collect_every_seconds: float = COLLECT_EVERY_SECONDS
+    notifies: bool = False
+    """Audit events are also owed to the operator's notifications."""
     workflows_kept_seconds: float = WORKFLOWS_KEPT_SECONDS
     """How long the queue remembers what has ended."""

@@ -14,6 +14,7 @@ from openvbs.db import jobs
 from openvbs.db.session import DatabaseUnavailable
 from openvbs.domain.job import ENDED, Job, JobStatus
 from openvbs.errors import OpenVbsError
+from openvbs.jobs.ends import record_end
 from openvbs.jobs.failures import Cancelled, Failure, failure_of
 from openvbs.jobs.parts import Parts
 from openvbs.metrics import STORE_ERRORS
@@ -174,6 +175,7 @@ class Run:
                 bytes_total=total,
             )
             assert ended, "the row was locked and open"
+            record_end(connection, self.parts, self.job, None)
             yield connection
 
     def is_ours(self) -> bool:

@@ -13,8 +13,7 @@ as this job is open, and is purged by the collection that follows.
 
 import sqlalchemy as sa
 
-from openvbs.db import audit, backups, volumes
-from openvbs.domain.audit import AuditAction, AuditEvent
+from openvbs.db import backups, volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeStatus
 from openvbs.engine.progress import Progress
@@ -50,12 +49,6 @@ def _data_id(job: Job) -> str:
     data_id = job.arguments.get("data_id", job.backup_id)
     assert isinstance(data_id, str)
     return data_id
-
-
-def _owner_project_id(job: Job) -> str:
-    owner_project_id = job.arguments.get("owner_project_id", _repository_id(job))
-    assert isinstance(owner_project_id, str)
-    return owner_project_id
 
 
 def _work(run: Run) -> None:
@@ -102,10 +95,10 @@ def _publish(run: Run) -> None:
             now=now,
             **{**values, "status": VolumeStatus.AVAILABLE, "previous_status": None},
         )
-        _end(connection, parts, job, outcome="restored")
+        _let_go(connection, parts, job)
 
 
-def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
+def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: Failure) -> None:
     made = job.arguments["made_for_restore"]
     volumes.update_volume(
         connection,
@@ -115,31 +108,11 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
         status=VolumeStatus.ERROR if made else VolumeStatus.ERROR_RESTORING,
         previous_status=None,
     )
-    _end(connection, parts, job, outcome="cancelled" if failure.cancelled else "failed")
+    _let_go(connection, parts, job)
 
 
-def _end(connection: sa.Connection, parts: Parts, job: Job, *, outcome: str) -> None:
-    """Tell the owner how a recipient's restore ended, and let data go that was only kept for it."""
-    if job.share_id is not None:
-        audit.insert(
-            connection,
-            AuditEvent(
-                id=parts.make_id(),
-                at=parts.clock(),
-                project_id=_owner_project_id(job),
-                action=AuditAction.SHARE_RESTORE_END,
-                actor_project_id=job.project_id,
-                actor_user_id=job.user_id,
-                as_admin=False,
-                backup_id=job.backup_id,
-                share_id=job.share_id,
-                job_id=job.id,
-                to_project_id=job.project_id,
-                outcome=outcome,
-                request_id=job.request_id,
-                source_address=None,
-            ),
-        )
+def _let_go(connection: sa.Connection, parts: Parts, job: Job) -> None:
+    """Let data go that was only kept for this restore."""
     if backups.awaits_purge(connection, backup_id_of(job)):
         request_collection(connection, parts, _repository_id(job))
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from openvbs.db import jobs
 from openvbs.domain.job import Job, JobStatus
+from openvbs.jobs.ends import record_end
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -41,5 +42,6 @@ def end_as_failed(parts: Parts, runner: Runner, job: Job, failure: Failure) -> b
             end_time=parts.clock(),
         )
         if ended:
+            record_end(connection, parts, job, failure)
             runner.mark_failed(connection, parts, job, failure)
     return ended

@@ -1,6 +1,7 @@
 """Runs policies at their times. Every worker does it; the records see to it that each time runs once."""
 
 from openvbs.actions import policy_runs
+from openvbs.actions.audit import forget_old_events
 from openvbs.actions.service import Service
 
 LOOK_SECONDS = 1.0
@@ -20,5 +21,6 @@ class Scheduler:
         policy_runs.begin_waiting_tasks(self._service)
 
     def forget(self) -> None:
-        """Remove tasks that ended long ago."""
+        """Remove tasks that ended, and audit events that happened, too long ago."""
         policy_runs.forget_old_tasks(self._service)
+        forget_old_events(self._service)

@@ -174,7 +174,7 @@ LISTS = {
     "given": (f"{SHARING}/detail?backup_id={{backup}}", (1, 1, 0, 0, 0)),
     "received": (f"{SHARING}/detail?share_to_me=true&backup_id={{backup}}", (0, 0, 1, 0, 0)),
     "jobs": ("/v2/{p}/jobs?backup_id={backup}", (1, 1, 0, 0, 0)),
-    "audit": ("/v2/{p}/audit-events?share_id={share}", (1, 1, 0, 0, 0)),
+    "audit": ("/v2/{p}/audit-events?share_id={share}&limit=1", (1, 1, 0, 0, 0)),
     "v2": ("/v2/{p}/backups?volume_id={source}", (1, 1, 0, 0, 0)),
     "v2 detail": ("/v2/{p}/backups/detail?volume_id={source}", (1, 1, 0, 0, 0)),
     "v3": ("/v3/{p}/backups?volume_id={source}", (1, 1, 0, 0, 0)),
