@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DATA_DIR ?= data
 LISTEN ?= 127.0.0.1:8776
+# One process for each core, a file never split: most fixtures are of a module or of the session.
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo serve test check fmt bench soak heavy clean need-python need-mke2fs
+.PHONY: install demo serve test test-postgresql check fmt bench soak heavy clean need-python need-mke2fs
 
 install: $(INSTALLED)
 
@@ -24,10 +26,15 @@ serve: install
 	$(BIN)/openvbs serve --data-dir $(DATA_DIR) --listen $(LISTEN)
 
 test: install need-mke2fs
-	$(BIN)/python -m pytest -m "not heavy and not soak"
+	$(PYTEST) -m "not heavy and not soak"
 
 heavy: install need-mke2fs
-	$(BIN)/python -m pytest -m heavy
+	$(PYTEST) -m heavy
+
+# Rules, API, clients and the queue once more, on the other database. Needs Debian's PostgreSQL.
+test-postgresql: install need-mke2fs
+	$(PYTEST) -m "not heavy and not soak" --database postgresql \
+	  tests/actions tests/api tests/cli tests/e2e tests/jobs/test_queue.py
 
 check: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +16,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("OPENVBS_TEST_DATABASE", "sqlite"),
         help="the kind of database that the tests run on (PostgreSQL: Debian's package, started here)",
     )
+
+
+def pytest_configure() -> None:
+    """One seed for the whole run, the same in each of its processes; OPENVBS_SEED repeats a run."""
+    os.environ.setdefault("OPENVBS_SEED", str(random.SystemRandom().randrange(10**6)))
+
+
+def pytest_report_header() -> str:
+    return f"OPENVBS_SEED={os.environ['OPENVBS_SEED']}"
 
 
 @pytest.fixture(scope="session")

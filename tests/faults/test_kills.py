@@ -7,6 +7,7 @@ OPENVBS_KILLS says how many of each kind per database, OPENVBS_SEED repeats a ru
 import os
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from tests.support.steps import (
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("OPENVBS_KILLS", "5"))
-SEED = int(os.environ.get("OPENVBS_SEED") or random.SystemRandom().randrange(10**6))
+SEED = int(os.environ["OPENVBS_SEED"])
 DATA_BYTES = 160 * MIB
 
 
@@ -111,8 +112,9 @@ def told(site: Site, capsys: pytest.CaptureFixture[str], request: pytest.Fixture
     site.chance.seed(f"{SEED} {request.node.name}")
     site.notes.clear()
     yield
+    story = f"\n{request.node.name}: OPENVBS_SEED={SEED}, {KILLS} kills, seconds after the start: {site.notes}"
     with capsys.disabled():
-        print(f"\n{request.node.name}: OPENVBS_SEED={SEED}, {KILLS} kills, seconds after the start: {site.notes}")
+        print(story, file=sys.stderr)  # what a worker process of pytest writes to stdout is lost
 
 
 def measured(action: Callable[[], object]) -> float:
