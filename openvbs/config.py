@@ -89,6 +89,7 @@ class Config:
     limits: Limits
     run_rules: RunRules
     audit_rules: AuditRules
+    notify_file: Path | None
     policy_file: Path | None
     authtoken: Mapping[str, str] = field(repr=False)
     """[keystone_authtoken] as configured; empty when the embedded Keystone is used."""
@@ -196,7 +197,8 @@ def _build(
             wait_seconds_max=conf.policies.wait_seconds_max,
             tasks_kept_days=conf.policies.tasks_kept_days,
         ),
-        audit_rules=AuditRules(keep_days=conf.audit.keep_days),
+        audit_rules=AuditRules(keep_days=conf.audit.keep_days, notifies=conf.audit.notify_file is not None),
+        notify_file=Path(conf.audit.notify_file).expanduser().absolute() if conf.audit.notify_file else None,
         policy_file=Path(conf.oslo_policy.policy_file).absolute() if conf.oslo_policy.policy_file else None,
         authtoken=authtoken,
         config_files=config_files,

@@ -145,6 +145,7 @@ _AUDIT = [
         max=36500,
         help="Days that audit events are kept; 0: for ever.",
     ),
+    cfg.StrOpt("notify_file", help="File to which workers append each audit event as a line of CADF. Default: none."),
 ]
 _POLICY = [
     cfg.StrOpt("policy_file", help="YAML file that overrides rules of authorization (oslo.policy). Default: none."),

@@ -10,6 +10,7 @@ from openvbs.config import Config
 from openvbs.db.session import Database
 from openvbs.engine.keys import load_root_key
 from openvbs.identity.authtoken import authtoken_conf
+from openvbs.jobs.notifications import Notifications
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue
 from openvbs.jobs.repositories import Repositories
@@ -57,5 +58,12 @@ def build_worker(config: Config) -> Worker:
         files=VolumeFiles(config.data_dir),
         reserve=Reserve(config.data_dir / "reserve"),
         repositories=repositories,
+        notifies=config.audit_rules.notifies,
     )
-    return Worker(parts, Scheduler(service), directory=config.data_dir / "workers", jobs_at_once=config.jobs_at_once)
+    return Worker(
+        parts,
+        Scheduler(service),
+        Notifications(service.database, config.notify_file),
+        directory=config.data_dir / "workers",
+        jobs_at_once=config.jobs_at_once,
+    )

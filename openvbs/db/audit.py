@@ -51,3 +51,19 @@ def forget(connection: sa.Connection, *, before: datetime, limit: int) -> int:
     """Remove some of the events from before then; gives how many."""
     old = sa.select(audit_events.c.id).where(audit_events.c.at < before).order_by(audit_events.c.at).limit(limit)
     return connection.execute(audit_events.delete().where(audit_events.c.id.in_(old))).rowcount
+
+
+def is_any_owed(connection: sa.Connection) -> bool:
+    return bool(connection.scalar(sa.select(sa.literal(1)).where(audit_events.c.is_owed).limit(1)))
+
+
+def owed(connection: sa.Connection, *, limit: int) -> list[AuditEvent]:
+    """Events that the notifications do not have, oldest first, locked until our commit; not those that others lock."""
+    query = sa.select(audit_events).where(audit_events.c.is_owed).order_by(audit_events.c.at, audit_events.c.id)
+    if connection.dialect.name != "sqlite":
+        query = query.with_for_update(skip_locked=True)
+    return [to_value(AuditEvent, row) for row in connection.execute(query.limit(limit))]
+
+
+def mark_sent(connection: sa.Connection, event_ids: Collection[str]) -> None:
+    connection.execute(audit_events.update().where(audit_events.c.id.in_(event_ids)).values(is_owed=False))

@@ -11,6 +11,8 @@ from openvbs.db.session import DatabaseUnavailable
 from openvbs.domain.job import Job
 from openvbs.jobs.care import BEAT_SECONDS, Care
 from openvbs.jobs.failures import Failure, JobFailed, failure_of
+from openvbs.jobs.notifications import LOOK_SECONDS as NOTIFY_SECONDS
+from openvbs.jobs.notifications import Notifications
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import LeaveWorkflow, MustPark, Run, StepFailed, parked_attempts, persist
 from openvbs.jobs.runner import Runner, end_as_failed
@@ -34,10 +36,19 @@ PARK_SECONDS_MAX = 25
 class Worker:
     """One worker process."""
 
-    def __init__(self, parts: Parts, scheduler: Scheduler, *, directory: Path, jobs_at_once: int) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        scheduler: Scheduler,
+        notifications: Notifications,
+        *,
+        directory: Path,
+        jobs_at_once: int,
+    ) -> None:
         """``directory`` keeps who this worker is; workers of one machine share it."""
         self._parts = parts
         self._scheduler = scheduler
+        self._notifications = notifications
         self._directory = directory
         self._jobs_at_once = jobs_at_once
 
@@ -72,6 +83,7 @@ class Worker:
             self._parts.reserve.keep: CARE_SECONDS,
             self._scheduler.look: LOOK_SECONDS,
             self._scheduler.forget: FORGET_SECONDS,
+            self._notifications.send_owed: NOTIFY_SECONDS,
         }
         due = dict.fromkeys(duties, 0.0)
         is_ready = False

@@ -20,6 +20,7 @@ from openvbs.domain.backup import Backup
 from openvbs.domain.job import ENDED, Job
 from openvbs.domain.volume import NewVolume, Volume, VolumeKind, VolumeStatus
 from openvbs.engine.keys import create_root_key, load_root_key
+from openvbs.jobs.notifications import Notifications
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.queue import JobQueue, prepare_queue
 from openvbs.jobs.repositories import Repositories
@@ -78,7 +79,13 @@ class Site:
         """A worker in threads of this process; its jobs are parked at the end."""
         parts = self.parts(store, **values)
         stop, ready = threading.Event(), threading.Event()
-        worker = Worker(parts, Scheduler(self.service), directory=self.directory / "workers", jobs_at_once=jobs_at_once)
+        worker = Worker(
+            parts,
+            Scheduler(self.service),
+            Notifications(self.database, None),
+            directory=self.directory / "workers",
+            jobs_at_once=jobs_at_once,
+        )
         thread = threading.Thread(target=worker.run, kwargs={"on_ready": ready.set, "stop_event": stop})
         thread.start()
         until(lambda: ready.is_set() or not thread.is_alive(), what="the worker is ready")

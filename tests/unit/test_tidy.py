@@ -27,6 +27,7 @@ FENCED_LIBRARIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "openstack": {"cli", "identity"},
+    "pycadf": {"jobs"},
 }
 
 

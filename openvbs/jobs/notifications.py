@@ -1,0 +1,66 @@
+"""Hand audit events to the operator: CADF, one JSON object a line, appended to a file that a log shipper reads.
+
+An event is owed from the transaction that wrote it until its line is durable, so none is lost. A crash between the
+two, or a failure of the disk, lets its line be written again: readers tell by the event's id.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from openvbs.db import audit
+from openvbs.db.session import Database
+from openvbs.files import sync_folder
+from openvbs.jobs.cadf import cadf_of
+
+AT_ONCE_MAX = 500
+LOOK_SECONDS = 1.0
+
+
+class Notifications:
+    """Any number of workers may send at once; each event is sent by one of them."""
+
+    def __init__(self, database: Database, path: Path | None) -> None:
+        """Without a path nothing is sent."""
+        self._database = database
+        self._path = path
+
+    def send_owed(self) -> None:
+        """Write the lines of all events that are owed, the oldest first. OSError leaves the rest owed."""
+        sent = AT_ONCE_MAX if self._path is not None else 0
+        while sent == AT_ONCE_MAX:
+            sent = self._send_some()
+
+    def _send_some(self) -> int:
+        assert self._path is not None
+        with self._database.read() as connection:
+            if not audit.is_any_owed(connection):
+                return 0
+        with self._database.write() as connection:
+            events = audit.owed(connection, limit=AT_ONCE_MAX)
+            if events:
+                lines = [json.dumps(cadf_of(event), separators=(",", ":")) for event in events]
+                _append(self._path, "".join(f"{line}\n" for line in lines).encode())
+                audit.mark_sent(connection, [event.id for event in events])
+        return len(events)
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Durable on return. Opened each time, so that the file may be rotated away."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        if _is_torn(file.fileno()):
+            data = b"\n" + data
+        written = file.write(data)
+        if written != len(data):
+            raise OSError(f"{path}: only {written} of {len(data)} bytes were written")
+        os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
+
+
+def _is_torn(descriptor: int) -> bool:
+    """Does the file end in the middle of a line, which a full disk or a crash left?"""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
