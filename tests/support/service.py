@@ -20,6 +20,8 @@ import yaml
 from tests.support.waiting import until
 
 OPENVBS = Path(sys.executable).parent / "openvbs"
+# However the tests end, what they started stops: util-linux's setpriv asks the kernel for that and becomes the program.
+STOPS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM")
 READY_SECONDS_MAX = 120
 STOP_SECONDS_MAX = 60
 
@@ -53,7 +55,7 @@ class Process:
     def start(self) -> None:
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
-                self.arguments,
+                [*STOPS_WITH_THE_TESTS, *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
