@@ -4,6 +4,7 @@ import errno
 from dataclasses import dataclass
 
 from openvbs.domain.job import JobKind
+from openvbs.engine.errors import KeyUnusable, WrongKey
 from openvbs.errors import OpenVbsError
 from openvbs.stores.base import StoreFull
 
@@ -13,7 +14,9 @@ _CODES: dict[str, str] = {
     JobKind.RESTORE_BACKUP: "VolumeBackup.0200",
 }
 _CODE_OF_OTHERS = "VolumeBackup.0043"
+_KEY_UNUSABLE = "VolumeBackup.0009"
 FREEZE_FAILED = "VolumeBackup.0017"
+SNAPSHOT_GONE = "VolumeBackup.0019"
 SOURCE_GONE = "VolumeBackup.0024"
 
 REASON_CHARACTERS_MAX = 1000
@@ -45,7 +48,8 @@ class Cancelled(OpenVbsError):
 
 def failure_of(kind: str, error: Exception) -> Failure:
     """The failure that an error of a job's step means."""
-    code = _CODES.get(kind, _CODE_OF_OTHERS)
+    locked_out = kind == JobKind.CREATE_BACKUP and isinstance(error, KeyUnusable | WrongKey)
+    code = _KEY_UNUSABLE if locked_out else _CODES.get(kind, _CODE_OF_OTHERS)
     if isinstance(error, Cancelled):
         return Failure(code, f"cancelled by {error}", cancelled=True)
     if isinstance(error, JobFailed):

@@ -33,7 +33,7 @@ from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
-from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
+from openvbs.jobs.failures import SNAPSHOT_GONE, SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
 from openvbs.jobs.run_delete import forget_unpublished
@@ -109,7 +109,8 @@ def _standing_still(run: Run, backup: Backup, *, has_clone: bool) -> Iterator[_S
 
 def _back_up(run: Run, repository: Repository, backup: Backup, still: _Still) -> BackupRecord:
     if not still.path.exists():
-        raise JobFailed(f"The source {still.path.name} is no longer there.", error_code=SOURCE_GONE)
+        code = SOURCE_GONE if run.job.snapshot_id is None else SNAPSHOT_GONE
+        raise JobFailed(f"The source {still.path.name} is no longer there.", error_code=code)
 
     def on_progress(progress: Progress) -> None:
         run.on_progress(progress.bytes_done, progress.bytes_total)

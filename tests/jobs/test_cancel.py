@@ -147,7 +147,7 @@ def test_a_source_that_vanished_is_named(site: Site) -> None:
         site.files.delete_snapshot(snapshot.id)
         wanted = NewBackup(volume_id=volume.id, snapshot_id=snapshot.id, name="b")
         _, job = create_backup(site.service, ALPHA, wanted)
-        assert site.failed(job).error_code == "VolumeBackup.0024"
+        assert site.failed(job).error_code == "VolumeBackup.0019"
         made, job = create_volume(site.service, ALPHA, NewVolume(size_gib=None, snapshot_id=snapshot.id))
         site.failed(job)
         assert site.volume(made.id).status == "error"

@@ -136,13 +136,15 @@ class Site:
         self.write_random(volume.id, data_bytes)
         return self.volume(volume.id)
 
-    def register(self, path: Path, *, freeze_command: str | None, thaw_command: str | None) -> Volume:
-        """A file or device of the operator's, in project alpha."""
+    def register(
+        self, path: Path, *, freeze_command: str | None, thaw_command: str | None, project_id: str = "alpha"
+    ) -> Volume:
+        """A file or device of the operator's."""
         now = self.service.clock()
         size_bytes = path.stat().st_size
         volume = Volume(
             id=self.service.make_id(),
-            project_id="alpha",
+            project_id=project_id,
             user_id="operator",
             name="device",
             description=None,
