@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.ceph import Gateway, s3_gateway
 from tests.support.postgres import PostgresServer, postgres_server
 
 
@@ -38,6 +39,13 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server, started by the first test that needs one."""
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Gateway]:
+    """Ceph's S3 gateway, started by the first test that needs one."""
+    with s3_gateway() as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")

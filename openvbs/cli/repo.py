@@ -11,6 +11,7 @@ from uuid import uuid4
 import click
 
 from openvbs.cli.bars import byte_bar
+from openvbs.cli.repo_verify import verify_store_command
 from openvbs.cli.tables import print_json, print_record, print_table
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
@@ -42,6 +43,9 @@ def repo() -> None:
     URL is a directory or s3://bucket/prefix; for a bucket, the usual AWS_* variables say endpoint and credentials.
     A repository of the service is one of these too: DIR/store/PROJECT_ID with the key file DIR/root.key.
     """
+
+
+repo.add_command(verify_store_command)
 
 
 def _repository_command(function: _Function) -> _Function:

@@ -1,5 +1,7 @@
 """Objects in a bucket of an S3-compatible store: AWS, Ceph RGW, MinIO and others that know If-None-Match."""
 
+import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +36,15 @@ _CONNECT_TIMEOUT = timedelta(seconds=10)
 _REQUEST_TIMEOUT = timedelta(minutes=5)
 """Enough for a whole pack at 1 Mbit/s."""
 _FULL_MARKS = ("QuotaExceeded", "507 Insufficient Storage", "XMinioStorageFull")
+_CONFLICT_MARK = "ConditionalRequestConflict"
+"""AWS's 409 to a conditional put beside another write: who of them won is open."""
+_NO_BUCKET_MARK = "<Code>NoSuchBucket</Code>"
+_PROBE = ".probe-"
+"""Begins like no name of an object, so no list shows one that a crash left."""
+
+
+class CannotCreate(StoreError):
+    """The server ignores If-None-Match: two writers could take the same name. No repository can lie there."""
 
 
 class S3Store:
@@ -41,6 +52,8 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str | None) -> None:
         self._prefix = f"{check_name(prefix)}/" if prefix else ""
+        self._create_lock = threading.Lock()
+        self._can_create = False
         with _translated(f"s3://{bucket}"):
             # One request is one try here: stores/retry.py is the place that repeats.
             self._bucket = Bucket(
@@ -59,8 +72,12 @@ class S3Store:
             obstore.put(self._bucket, self._key(name), data, use_multipart=False)
 
     def create(self, name: str, data: Bytes) -> None:
-        with _translated(name):
-            obstore.put(self._bucket, self._key(name), data, mode="create", use_multipart=False)
+        key = self._key(name)
+        with self._create_lock:
+            if not self._can_create:
+                self._try_to_create_twice()
+                self._can_create = True
+        self._create(name, key, data)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         key = self._key(name)
@@ -109,6 +126,26 @@ class S3Store:
     def close(self) -> None:
         pass  # the library closes its connections when they idle
 
+    def _create(self, name: str, key: str, data: Bytes) -> None:
+        with _translated(name):
+            obstore.put(self._bucket, key, data, mode="create", use_multipart=False)
+
+    def _try_to_create_twice(self) -> None:
+        """CannotCreate if the server lets us: it would let others, too. Asked once, before anything relies on it."""
+        key = f"{self._prefix}{_PROBE}{secrets.token_hex(16)}"
+        self._create(key, key, b"")
+        try:
+            self._create(key, key, b"")
+        except NameTaken:
+            return
+        finally:
+            with _translated(key):
+                obstore.delete(self._bucket, key)
+        raise CannotCreate(
+            "the S3 server ignores If-None-Match, so two writers could overwrite each other;"
+            " a repository needs one that refuses the second, as Ceph RGW, MinIO and AWS do"
+        )
+
     def _key(self, name: str) -> str:
         return self._prefix + check_name(name)
 
@@ -128,22 +165,25 @@ def _is_name(name: str) -> bool:
 
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """The library's errors as ours."""
+    """The library's errors as ours. Not found is the builtin FileNotFoundError there."""
     try:
         yield
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         _raise(name, error)
-    except FileNotFoundError as error:
-        raise ObjectMissing(f"there is no object {name}") from error
 
 
-def _raise(name: str, error: BaseError) -> NoReturn:
-    text = " ".join(str(error).split("\n")[0].split())
-    if isinstance(error, NotFoundError):
+def _raise(name: str, error: BaseError | FileNotFoundError) -> NoReturn:
+    answer = str(error)
+    text = " ".join(answer.split("\n", maxsplit=1)[0].split())
+    if _NO_BUCKET_MARK in answer:
+        raise StoreError(f"there is no such bucket, and none is made: {name}: {text}") from error
+    if isinstance(error, NotFoundError | FileNotFoundError):
         raise ObjectMissing(f"there is no object {name}") from error
+    if _CONFLICT_MARK in answer:
+        raise StoreUnavailable(f"somebody else writes at the same moment: {name}: {text}") from error
     if isinstance(error, AlreadyExistsError | PreconditionError):
         raise NameTaken(f"{name} exists already") from error
-    if any(mark in str(error) for mark in _FULL_MARKS):
+    if any(mark in answer for mark in _FULL_MARKS):
         raise StoreFull(f"the store is full: {name}: {text}") from error
     if isinstance(error, GenericError | JoinError):
         raise StoreUnavailable(f"the store did not answer: {name}: {text}") from error

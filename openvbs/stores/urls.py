@@ -1,9 +1,12 @@
 """From what an operator writes to a store."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from openvbs.errors import OpenVbsError
-from openvbs.stores.base import Store
+from openvbs.stores.base import Store, StoreError
 from openvbs.stores.local import LocalStore
 from openvbs.stores.retry import RetryStore
 from openvbs.stores.s3 import S3Store
@@ -25,3 +28,15 @@ def open_store(url: str) -> Store:
     if scheme != "s3" or not bucket:
         raise BadUrl(f"{url} is neither a directory nor s3://bucket/prefix")
     return RetryStore(S3Store(bucket, prefix.strip("/") or None))
+
+
+@contextmanager
+def scratch_store(url: str) -> Iterator[Store]:
+    """A store on the same medium to try things with; the caller deletes its objects, and no folder stays behind."""
+    if "://" in url:
+        yield open_store(url)
+        return
+    if not Path(url).is_dir():
+        raise StoreError(f"{url} is not a folder that exists")
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=url) as folder:
+        yield open_store(folder)

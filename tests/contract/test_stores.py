@@ -1,30 +1,52 @@
 """What every store promises, asked of every store and of every wrapper around one."""
 
+import itertools
 import resource
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import secrets
+import time
+from dataclasses import replace
 
+import obstore
 import pytest
 
-from openvbs.stores.base import BadName, NameTaken, ObjectMissing, ObjectTooShort, Store, StoreFull, StoreUnavailable
+from openvbs.stores.base import BadName, NameTaken, ObjectMissing, Store, StoreError, StoreFull, StoreUnavailable
 from openvbs.stores.local import LocalStore
-from openvbs.stores.memory import MemoryStore
+from openvbs.stores.memory import MemoryStore, _Object
 from openvbs.stores.prefixed import prefixed
 from openvbs.stores.retry import RetryStore
+from openvbs.stores.s3 import S3Store
+from openvbs.stores.verify import PROMISES, verify_store
 from openvbs.units import MIB
 
 MAKERS = {
-    "memory": lambda folder: MemoryStore(),
-    "local": lambda folder: LocalStore(folder / "store"),
-    "retry around local": lambda folder: RetryStore(LocalStore(folder / "store")),
-    "prefix of local": lambda folder: prefixed(LocalStore(folder / "store"), "some/prefix"),
-    "prefix of memory": lambda folder: prefixed(MemoryStore(), "p"),
+    "memory": lambda folder, _request: MemoryStore(),
+    "local": lambda folder, _request: LocalStore(folder / "store"),
+    "retry around local": lambda folder, _request: RetryStore(LocalStore(folder / "store")),
+    "prefix of local": lambda folder, _request: prefixed(LocalStore(folder / "store"), "some/prefix"),
+    "prefix of memory": lambda folder, _request: prefixed(MemoryStore(), "p"),
+    "s3": lambda folder, request: S3Store(bucket(request), f"some/{secrets.token_hex(4)}"),
 }
 
 
-@pytest.fixture(params=MAKERS)
+def bucket(request) -> str:
+    """The bucket of the S3 server, which the store's library is pointed to."""
+    gateway = request.getfixturevalue("s3_server")
+    for name, value in gateway.environment.items():
+        request.getfixturevalue("monkeypatch").setenv(name, value)
+    return request.getfixturevalue("s3_bucket")
+
+
+@pytest.fixture(scope="module")
+def s3_bucket(s3_server):
+    return s3_server.create_bucket()
+
+
+S3 = pytest.param("s3", marks=pytest.mark.heavy)
+
+
+@pytest.fixture(params=[*(name for name in MAKERS if name != "s3"), S3])
 def store(request, tmp_path):
-    store = MAKERS[request.param](tmp_path)
+    store = MAKERS[request.param](tmp_path, request)
     yield store
     store.close()
 
@@ -33,126 +55,180 @@ def names(store: Store, prefix: str) -> list[str]:
     return [info.name for info in store.list(prefix)]
 
 
-@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 4096], ids=["empty", "one byte", "1 MiB"])
-def test_what_was_put_comes_back(store, data):
-    store.put("a/b", data)
-    assert store.get("a/b") == data
-    assert store.stat("a/b").size_bytes == len(data)
+@pytest.mark.parametrize("promise", PROMISES)
+def test_every_promise_is_kept(store, promise):
+    PROMISES[promise](store)
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: memoryview(bytearray(data))])
-def test_buffers_may_be_used_again_after_a_write(store, kind):
-    first, second = kind(b"first"), kind(b"other")
-    store.put("put", first)
-    store.create("created", second)
-    for buffer in (first, second):
-        if not isinstance(buffer, bytes):
-            buffer[:] = b"later"
-    assert (store.get("put"), store.get("created")) == (b"first", b"other")
+@pytest.mark.parametrize("store", ["memory", "local", S3], indirect=True)
+def test_verifying_leaves_nothing_and_touches_nothing_else(store):
+    store.put("precious", b"x")
+    assert [verdict for verdict in verify_store(store) if verdict.broken] == []
+    assert names(store, "") == ["precious"]
+    assert store.get("precious") == b"x"
 
 
-def test_put_replaces(store):
-    store.put("name", b"old and longer")
-    store.put("name", b"new")
-    assert store.get("name") == b"new"
-    assert names(store, "") == ["name"]
+class Rounding(MemoryStore):
+    def get(self, name, offset=0, length=None):
+        size = self.stat(name).size_bytes
+        return super().get(name, min(offset, size), None if length is None else min(length, max(0, size - offset)))
 
 
-def test_create_never_replaces(store):
-    store.create("name", b"first")
-    with pytest.raises(NameTaken):
-        store.create("name", b"second")
-    assert store.get("name") == b"first"
+class CutsLarge(MemoryStore):
+    def put(self, name, data):
+        super().put(name, bytes(data)[: 32 * MIB])
 
 
-def test_create_after_delete(store):
-    store.create("name", b"first")
-    store.delete("name")
-    store.create("name", b"second")
-    assert store.get("name") == b"second"
+class IgnoresLength(MemoryStore):
+    def get(self, name, offset=0, length=None):
+        return super().get(name, offset)
 
 
-def test_of_many_creates_at_once_exactly_one_succeeds(store):
-    start = threading.Barrier(8)
+class KeepsBuffers(MemoryStore):
+    def put(self, name, data):
+        super().put(name, data)
+        self._objects[name] = _Object(data, self._objects[name].modified_at)
 
-    def create(number: int) -> bool:
-        start.wait()
+
+class Overwrites(MemoryStore):
+    def create(self, name, data):
+        self.put(name, data)
+
+
+class Racy(MemoryStore):
+    def create(self, name, data):
+        taken = name in self._objects
+        time.sleep(0.01)
+        if taken:
+            raise NameTaken(name)
+        self.put(name, data)
+
+
+class Stale(MemoryStore):
+    """Gives for ever what was first read."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = {}
+
+    def get(self, name, offset=0, length=None):
+        return self.read.setdefault((name, offset, length), super().get(name, offset, length))
+
+
+class Tombstones(MemoryStore):
+    def create(self, name, data):
+        self.ever = getattr(self, "ever", set())
+        if name in self.ever:
+            raise NameTaken(name)
+        super().create(name, data)
+        self.ever.add(name)
+
+
+class EmptyForAbsent(MemoryStore):
+    def get(self, name, offset=0, length=None):
         try:
-            store.create("prize", str(number).encode())
-        except NameTaken:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(create, range(8)))
-    assert won.count(True) == 1
-    assert store.get("prize") == str(won.index(True)).encode()
+            return super().get(name, offset, length)
+        except ObjectMissing:
+            return b""
 
 
-@pytest.mark.parametrize(("offset", "length"), [(0, 4), (3, 4), (9, 1), (10, 0), (0, 10), (5, None), (10, None)])
-def test_ranges_are_exact(store, offset, length):
-    data = b"0123456789"
-    store.put("name", data)
-    end = len(data) if length is None else offset + length
-    assert store.get("name", offset, length) == data[offset:end]
+class Lingers(MemoryStore):
+    def delete(self, name):
+        if not name.endswith("name"):
+            super().delete(name)
 
 
-@pytest.mark.parametrize(("offset", "length"), [(0, 11), (9, 2), (10, 1), (11, 0), (11, None), (100, 5)])
-def test_more_than_there_is_is_an_error(store, offset, length):
-    store.put("name", b"0123456789")
-    with pytest.raises(ObjectTooShort):
-        store.get("name", offset, length)
+class Unsorted(MemoryStore):
+    def list(self, prefix):
+        return iter(sorted(super().list(prefix), key=lambda info: (len(info.name), info.name)))
 
 
-@pytest.mark.parametrize("verb", ["get", "stat"])
-def test_absent_objects_are_missing(store, verb):
-    with pytest.raises(ObjectMissing):
-        getattr(store, verb)("no/such")
+class OnePage(MemoryStore):
+    def list(self, prefix):
+        return itertools.islice(super().list(prefix), 1000)
 
 
-def test_deleting_what_is_absent_is_no_error(store):
-    store.delete("no/such")
-    store.put("name", b"x")
-    store.delete("name")
-    store.delete("name")
-    assert names(store, "") == []
+class OldTimes(MemoryStore):
+    def list(self, prefix):
+        return (replace(info, modified_at=info.modified_at - 5) for info in super().list(prefix))
 
 
-def test_list_is_sorted_and_by_prefix(store):
-    every = ["a", "a-b", "a.b", "a/b", "a/b-c", "a/b/c", "ab", "b/a", "b/b/b"]
-    for name in reversed(every):
-        if not any(other.startswith(name + "/") for other in every):
-            store.put(name, name.encode())
-    there = sorted(name for name in every if not any(other.startswith(name + "/") for other in every))
-    assert names(store, "") == there
-    for prefix in ["a", "a/", "a/b", "a/b/", "b/", "b/b", "zz", "a-"]:
-        assert names(store, prefix) == [name for name in there if name.startswith(prefix)]
+class LosesBesideOthers(MemoryStore):
+    """A put that runs beside another one is lost."""
+
+    def put(self, name, data):
+        self.running = getattr(self, "running", 0) + 1
+        time.sleep(0.001)
+        if self.running == 1 or "pack" not in name:
+            super().put(name, data)
+        self.running -= 1
 
 
-def test_list_gives_sizes_and_ages_like_stat(store):
-    store.put("a/one", b"1")
-    store.put("a/three", b"333")
-    assert list(store.list("a/")) == [store.stat("a/one"), store.stat("a/three")]
-    store.put("a/one", b"1")
-    assert store.stat("a/one").modified_at >= store.stat("a/three").modified_at
+LIES = {
+    "what was put comes back, small and large": CutsLarge,
+    "buffers may be used again after a write": KeepsBuffers,
+    "put replaces, and everybody sees it at once": Stale,
+    "create never replaces": Overwrites,
+    "create works again after a delete": Tombstones,
+    "of many creates at once exactly one succeeds": Racy,
+    "ranges are exact": IgnoresLength,
+    "more than there is is an error": Rounding,
+    "absent objects are missing": EmptyForAbsent,
+    "what was deleted is gone": Lingers,
+    "lists are sorted and by prefix": Unsorted,
+    "long lists are whole": OnePage,
+    "lists agree with stat": OldTimes,
+    "threads may write at once": LosesBesideOthers,
+}
 
 
-@pytest.mark.parametrize("name", ["", "/a", "a/", "A", "a//b", "../a", "a/../b", ".a", "a/.b", "a b", "ä", "a" * 201])
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_store_that_breaks_a_promise_is_found_out(promise):
+    with pytest.raises(StoreError):
+        PROMISES[promise](LIES[promise]())
+
+
+def test_verifying_names_each_broken_promise():
+    verdicts = {verdict.promise: verdict.broken for verdict in verify_store(Overwrites())}
+    assert list(verdicts) == list(PROMISES)
+    broken = {promise for promise, why in verdicts.items() if why}
+    assert broken == {"create never replaces", "of many creates at once exactly one succeeds"}
+    assert "If-None-Match" in verdicts["create never replaces"]
+
+
 @pytest.mark.parametrize("verb", ["put", "create", "get", "stat", "delete"])
-def test_bad_names_are_refused(store, verb, name):
-    with pytest.raises(BadName):
-        getattr(store, verb)(name, *([b"x"] if verb in ("put", "create") else []))
+def test_bad_names_are_refused(store, verb):
+    for name in ["", "/a", "a/", "A", "a//b", "../a", "a/../b", ".a", "a/.b", "a b", "ä", "a" * 201]:
+        with pytest.raises(BadName):
+            getattr(store, verb)(name, *([b"x"] if verb in ("put", "create") else []))
     assert names(store, "") == []
 
 
-def test_threads_may_write_at_once(store):
-    def write(number: int) -> None:
-        store.put(f"pack/{number % 7}/{number}", str(number).encode() * 1000)
+@pytest.mark.heavy
+def test_a_store_is_a_whole_bucket_or_a_prefix_and_lists_only_names_of_the_rules(request, s3_server):
+    whole = S3Store(bucket(request), None)
+    part = S3Store(bucket(request), "part")
+    for name in ["part/a", "partly", "whole"]:
+        whole.create(name, b"x")
+    for stranger in ["Part/A", "part/.hidden", "part/with space"]:
+        obstore.put(whole._bucket, stranger, b"x")
+    assert names(part, "") == ["a"]
+    assert names(whole, "part") == ["part/a", "partly"]
+    assert whole.get("part/a") == part.get("a") == b"x"
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(64)))
-    assert len(names(store, "pack/")) == 64
-    assert all(store.get(f"pack/{n % 7}/{n}") == str(n).encode() * 1000 for n in range(64))
+
+@pytest.mark.heavy
+def test_a_bucket_that_does_not_exist_is_named_and_not_made(request, s3_server):
+    bucket(request)
+    store = S3Store("no-such-bucket", None)
+    for call in (
+        lambda: store.put("a", b"x"),
+        lambda: store.create("a", b"x"),
+        lambda: store.get("a"),
+        lambda: names(store, ""),
+    ):
+        with pytest.raises(StoreError, match="no such bucket"):
+            call()
 
 
 def test_local_objects_are_seen_by_another_process_and_drafts_are_not(tmp_path):

@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from openvbs.cli.main import main
+from openvbs.stores.verify import PROMISES
 from openvbs.units import KIB, MIB
+from tests.support.s3 import odd_server
 
 
 class Shell:
@@ -171,3 +173,28 @@ def test_the_index_can_be_kept_between_commands(shell, image, tmp_path):
     backup_id = backup_of(shell, image, "--cache", str(tmp_path / "cache"))
     shell("restore", backup_id, str(tmp_path / "out"), "--cache", str(tmp_path / "cache"))
     assert (tmp_path / "out").read_bytes() == image.read_bytes()
+
+
+def verify(url, *args: str, code: int = 0) -> str:
+    result = CliRunner().invoke(main, ["repo", "verify-store", str(url), *args])
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_verifying_a_folder_says_what_it_keeps_and_leaves_nothing(tmp_path):
+    (tmp_path / "mine").write_bytes(b"precious")
+    verdicts = json.loads(verify(tmp_path, "--json"))
+    assert len(verdicts) == len(PROMISES)
+    assert all(verdict["kept"] for verdict in verdicts)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert "is not a folder" in verify(tmp_path / "absent", code=1)
+    assert not (tmp_path / "absent").exists()
+
+
+def test_verifying_finds_a_server_that_ignores_if_none_match(monkeypatch):
+    monkeypatch.setattr("openvbs.stores.verify._MANY", 10)  # the server is slow
+    with odd_server() as server:
+        server.environment(monkeypatch)
+        server.knows_if_none_match = False
+        assert "do not keep backups in s3://bucket/p" in verify("s3://bucket/p", code=1)
+        assert server.objects == {}
