@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from openvbs.actions.service import Service
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
 from openvbs.domain.backup import Backup
@@ -24,6 +25,7 @@ class Seen:
 
 
 def seen_backup(
+    service: Service,
     connection: sa.Connection,
     caller: Caller,
     backup_id: str,
@@ -39,7 +41,7 @@ def seen_backup(
     if for_update:
         backups.lock_row(connection, backup_id)
     backup = backups.find(connection, backup_id, viewer_project_id=caller.project_id, owner_project_id=None)
-    share = shares.live_to(connection, backup_id, to_project_id=caller.project_id)
+    share = shares.live_to(connection, backup_id, to_project_id=caller.project_id, now=service.clock())
     if backup is not None and (backup.project_id == caller.project_id or caller.sees_all):
         return Seen(backup, None)
     if backup is not None and share is not None:
@@ -47,9 +49,11 @@ def seen_backup(
     raise missing(backup_id)
 
 
-def owned_backup(connection: sa.Connection, caller: Caller, backup_id: str, *, for_update: bool = False) -> Backup:
+def owned_backup(
+    service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, for_update: bool = False
+) -> Backup:
     """The backup if the caller owns it; RecipientForbidden for a recipient, BackupNotFound for anybody else."""
-    seen = seen_backup(connection, caller, backup_id, for_update=for_update)
+    seen = seen_backup(service, connection, caller, backup_id, for_update=for_update)
     if seen.as_recipient:
         raise RecipientForbidden(seen.backup)
     return seen.backup

@@ -19,7 +19,7 @@ def export_record(service: Service, caller: Caller, backup_id: str) -> Backup:
     """The backup whose record is handed out, which is noted. Raises BackupNotFound, BackupNotUsable."""
     service.permissions.require(caller, "backup:export")
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id)
+        backup = owned_backup(service, connection, caller, backup_id)
         if backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, backup.status)
         record(
@@ -101,7 +101,7 @@ def reset_backup(service: Service, caller: Caller, backup_id: str, status: Backu
     service.permissions.require(caller, "backup:administer")
     assert status in {BackupStatus.AVAILABLE, BackupStatus.ERROR}
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         busy = jobs.open_of_backup(connection, backup_id, DECIDES_STATUS)
         if busy is not None:
             raise BackupBusy(backup_id, busy.id)
@@ -132,7 +132,7 @@ def force_delete_backup(service: Service, caller: Caller, backup_id: str) -> Job
     """
     service.permissions.require(caller, "backup:administer")
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         deleting = jobs.open_of_backup(connection, backup_id, {JobKind.DELETE_BACKUP})
         if deleting is not None:
             return deleting

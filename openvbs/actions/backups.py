@@ -9,8 +9,9 @@ from openvbs.actions.access import Seen, owned_backup, seen_backup
 from openvbs.actions.audit import note_looks
 from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given, record
+from openvbs.actions.share_ends import end_shares
 from openvbs.auth.caller import Caller
-from openvbs.db import backups, shares, volumes
+from openvbs.db import backups, volumes
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, NewBackup
 from openvbs.domain.errors import (
@@ -172,7 +173,7 @@ def get_backup(service: Service, caller: Caller, backup_id: str) -> tuple[Backup
     """The backup, and whether the caller sees it as a recipient of a share. Raises BackupNotFound."""
     service.permissions.require(caller, "backup:show")
     with service.database.read() as connection:
-        seen: Seen = seen_backup(connection, caller, backup_id)
+        seen: Seen = seen_backup(service, connection, caller, backup_id)
     if seen.share is not None:
         note_looks(service, caller, [seen.share])
     return seen.backup, seen.as_recipient
@@ -190,7 +191,7 @@ def update_backup(
     """Change what is given. Raises BackupNotFound, RecipientForbidden."""
     service.permissions.require(caller, "backup:update")
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         values: dict[str, Any] = given(name=name, description=description, metadata=metadata)
         backups.update(connection, backup_id, now=service.clock(), **values)
         record(
@@ -203,7 +204,7 @@ def update_backup(
             outcome="done",
             details={"changed": sorted(values)},
         )
-        return owned_backup(connection, caller, backup_id)
+        return owned_backup(service, connection, caller, backup_id)
 
 
 def delete_backup(service: Service, caller: Caller, backup_id: str) -> Job:
@@ -214,7 +215,7 @@ def delete_backup(service: Service, caller: Caller, backup_id: str) -> Job:
     """
     service.permissions.require(caller, "backup:delete")
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         if backup.status not in {BackupStatus.AVAILABLE, BackupStatus.ERROR}:
             raise BackupNotDeletable(backup_id, backup.status)
         if backups.restoring_now(connection, backup_id, project_id=backup.project_id):
@@ -246,18 +247,5 @@ def begin_delete(
         policy_id=policy_id,
         details=details or {},
     )
-    live = {share.id: share for share in shares.live_of_backup(connection, backup.id)}
-    for share_id in shares.cancel(connection, list(live), now=now):
-        record(
-            service,
-            connection,
-            caller,
-            AuditAction.SHARE_CANCEL,
-            owner=backup.project_id,
-            backup_id=backup.id,
-            share_id=share_id,
-            to_project_id=live[share_id].to_project_id,
-            outcome="cancelled",
-            details={"because": "the backup is deleted"},
-        )
+    end_shares(service, connection, caller, backup.id, because="the backup is deleted")
     return job

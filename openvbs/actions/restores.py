@@ -37,7 +37,7 @@ def restore_backup(service: Service, caller: Caller, backup_id: str, wanted: New
     """
     service.permissions.require(caller, "backup:restore")
     with service.database.write() as connection:
-        seen = usable_backup(connection, caller, backup_id, volume_id=wanted.volume_id)
+        seen = usable_backup(service, connection, caller, backup_id, volume_id=wanted.volume_id)
         if wanted.volume_id is None:
             new = NewVolume(
                 size_gib=seen.backup.size_gib,
@@ -52,12 +52,14 @@ def restore_backup(service: Service, caller: Caller, backup_id: str, wanted: New
     return seen.backup, volume, job
 
 
-def usable_backup(connection: sa.Connection, caller: Caller, backup_id: str, *, volume_id: str | None = None) -> Seen:
+def usable_backup(
+    service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, volume_id: str | None = None
+) -> Seen:
     """A backup that the caller may restore now, its grant held until the commit.
 
     With volume_id the target is looked up before the backup's status, in the contract's order of checks.
     """
-    seen = seen_backup(connection, caller, backup_id, missing=RestoreBackupNotFound, for_update=True)
+    seen = seen_backup(service, connection, caller, backup_id, missing=RestoreBackupNotFound, for_update=True)
     if seen.share is None and seen.backup.project_id != caller.project_id:
         raise RestoreBackupNotFound(backup_id)  # an admin sees all, but restores only as a party
     if volume_id is not None and volumes.find_volume(connection, volume_id, project_id=caller.project_id) is None:

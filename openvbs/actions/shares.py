@@ -5,47 +5,83 @@ after the other, and the commit is the moment from which everybody sees the outc
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from openvbs.actions.access import owned_backup
 from openvbs.actions.audit import note_looks
 from openvbs.actions.service import Service, record
+from openvbs.actions.share_ends import end_expired, end_live, end_shares
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import RESTORING, BackupStatus
-from openvbs.domain.errors import BackupNotUsable, SharedWithItself, ShareNotFound, SharesPerBackupExceeded
+from openvbs.domain.errors import (
+    BackupNotUsable,
+    ExpiryInPast,
+    SharedWithItself,
+    ShareNotFound,
+    SharesPerBackupExceeded,
+)
 from openvbs.domain.page import Page
 from openvbs.domain.share import Share, SharedBackup, ShareQuery
 
+EXPIRED_AT_ONCE = 100
+"""Shares whose expiry one look of a worker writes down."""
 
-def share_backup(service: Service, caller: Caller, backup_id: str, to_project_ids: Sequence[str]) -> list[Share]:
+
+def share_backup(
+    service: Service,
+    caller: Caller,
+    backup_id: str,
+    to_project_ids: Sequence[str],
+    *,
+    expires_at: datetime | None = None,
+) -> list[Share]:
     """Grant the backup to each project; one share per distinct project, in request order, all or nothing.
 
-    A project that has a live share keeps it.
-    Raises SharedWithItself, BackupNotFound, RecipientForbidden, BackupNotUsable.
+    A project that has a live share keeps it; with expires_at it then ends at that time.
+    Raises SharedWithItself, ExpiryInPast, BackupNotFound, RecipientForbidden, BackupNotUsable.
     """
     service.permissions.require(caller, "share:create")
     wanted = list(dict.fromkeys(to_project_ids))
     if caller.project_id in wanted:
         raise SharedWithItself
+    if expires_at is not None and expires_at <= service.clock():
+        raise ExpiryInPast
     with service.database.write() as connection:
-        backup = owned_backup(connection, caller, backup_id, for_update=True)
+        backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         if backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, backup.status)
-        granted = {share.to_project_id: share for share in shares.live_of_backup(connection, backup_id)}
+        end_expired(service, connection, backup_id)
+        live = shares.live_of_backup(connection, backup_id, now=service.clock())
+        granted = {share.to_project_id: share for share in live}
         total = len(granted.keys() | set(wanted))
         limit = service.limits.shares_per_backup_max
         if 0 <= limit < total and total > len(granted):
             raise SharesPerBackupExceeded(limit, total)
         for to_project_id in wanted:
-            if to_project_id not in granted:
-                granted[to_project_id] = _grant(service, connection, caller, backup_id, to_project_id)
+            present = granted.get(to_project_id)
+            if present is None:
+                granted[to_project_id] = _grant(
+                    service, connection, caller, backup_id, to_project_id, expires_at=expires_at
+                )
+            elif expires_at not in {None, present.expires_at}:
+                granted[to_project_id] = _move_expiry(service, connection, caller, present, expires_at)
     return [granted[project_id] for project_id in wanted]
 
 
-def _grant(service: Service, connection: sa.Connection, caller: Caller, backup_id: str, to_project_id: str) -> Share:
+def _grant(
+    service: Service,
+    connection: sa.Connection,
+    caller: Caller,
+    backup_id: str,
+    to_project_id: str,
+    *,
+    expires_at: datetime | None,
+) -> Share:
     share = Share(
         id=service.make_id(),
         backup_id=backup_id,
@@ -53,6 +89,7 @@ def _grant(service: Service, connection: sa.Connection, caller: Caller, backup_i
         to_project_id=to_project_id,
         created_at=service.clock(),
         updated_at=None,
+        expires_at=expires_at,
     )
     shares.insert(connection, share)
     record(
@@ -65,8 +102,34 @@ def _grant(service: Service, connection: sa.Connection, caller: Caller, backup_i
         share_id=share.id,
         to_project_id=to_project_id,
         outcome="shared",
+        details=_expiry(expires_at),
     )
     return share
+
+
+def _move_expiry(
+    service: Service, connection: sa.Connection, caller: Caller, share: Share, expires_at: datetime | None
+) -> Share:
+    assert expires_at is not None
+    now = service.clock()
+    shares.set_expiry(connection, share.id, expires_at, now=now)
+    record(
+        service,
+        connection,
+        caller,
+        AuditAction.SHARE_UPDATE,
+        owner=share.from_project_id,
+        backup_id=share.backup_id,
+        share_id=share.id,
+        to_project_id=share.to_project_id,
+        outcome="done",
+        details=_expiry(expires_at),
+    )
+    return replace(share, expires_at=expires_at, updated_at=now)
+
+
+def _expiry(expires_at: datetime | None) -> dict[str, object]:
+    return {} if expires_at is None else {"expires_at": expires_at.isoformat()}
 
 
 def list_shares(service: Service, caller: Caller, query: ShareQuery) -> Page[SharedBackup]:
@@ -76,7 +139,7 @@ def list_shares(service: Service, caller: Caller, query: ShareQuery) -> Page[Sha
     """
     service.permissions.require(caller, "share:list")
     with service.database.read() as connection:
-        found = shares.list_page(connection, query, viewer_project_id=caller.project_id)
+        found = shares.list_page(connection, query, viewer_project_id=caller.project_id, now=service.clock())
     if query.share_to_me:
         note_looks(service, caller, [shared.share for shared in found.items])
     return found
@@ -86,14 +149,14 @@ def count_shares(service: Service, caller: Caller, query: ShareQuery) -> int:
     """How many shares list_shares would show without paging."""
     service.permissions.require(caller, "share:list")
     with service.database.read() as connection:
-        return shares.count(connection, query, viewer_project_id=caller.project_id)
+        return shares.count(connection, query, viewer_project_id=caller.project_id, now=service.clock())
 
 
 def get_share(service: Service, caller: Caller, share_id: str) -> SharedBackup:
     """One live share, for its owner and its recipient. Raises ShareNotFound."""
     service.permissions.require(caller, "share:show")
     with service.database.read() as connection:
-        found = shares.find_shared(connection, share_id, party_project_id=caller.project_id)
+        found = shares.find_shared(connection, share_id, party_project_id=caller.project_id, now=service.clock())
     if found is None:
         raise ShareNotFound(share_id)
     if found.share.to_project_id == caller.project_id:
@@ -109,11 +172,12 @@ def cancel_share(service: Service, caller: Caller, share_id: str) -> None:
     """
     service.permissions.require(caller, "share:cancel")
     with service.database.write() as connection:
-        share = shares.find_live(connection, share_id, party_project_id=caller.project_id)
+        share = shares.find_live(connection, share_id, party_project_id=caller.project_id, now=service.clock())
         if share is None:
             raise ShareNotFound(share_id)
         backups.lock_row(connection, share.backup_id)
-        _end(service, connection, caller, [share])
+        if not end_live(service, connection, caller, [share]):
+            raise ShareNotFound(share_id)
 
 
 def cancel_shares_of_backup(service: Service, caller: Caller, backup_id: str) -> None:
@@ -123,28 +187,15 @@ def cancel_shares_of_backup(service: Service, caller: Caller, backup_id: str) ->
     """
     service.permissions.require(caller, "share:cancel")
     with service.database.write() as connection:
-        owned_backup(connection, caller, backup_id, for_update=True)
-        _end(service, connection, caller, shares.live_of_backup(connection, backup_id), at_least_one=False)
+        owned_backup(service, connection, caller, backup_id, for_update=True)
+        end_shares(service, connection, caller, backup_id)
 
 
-def _end(
-    service: Service, connection: sa.Connection, caller: Caller, live: Sequence[Share], *, at_least_one: bool = True
-) -> None:
-    """Cancel the shares that are still live, one audit event each."""
-    ended = shares.cancel(connection, [share.id for share in live], now=service.clock())
-    if at_least_one and not ended:
-        raise ShareNotFound(live[0].id)
-    for share in live:
-        if share.id in ended:
-            declined = share.to_project_id == caller.project_id
-            record(
-                service,
-                connection,
-                caller,
-                AuditAction.SHARE_DECLINE if declined else AuditAction.SHARE_CANCEL,
-                owner=share.from_project_id,
-                backup_id=share.backup_id,
-                share_id=share.id,
-                to_project_id=share.to_project_id,
-                outcome="cancelled",
-            )
+def end_all_expired(service: Service) -> None:
+    """Write down that shares have expired, which they are whether it is written down or not; no caller involved."""
+    with service.database.read() as connection:
+        backup_ids = shares.with_expired(connection, now=service.clock(), limit=EXPIRED_AT_ONCE)
+    for backup_id in backup_ids:
+        with service.database.write() as connection:
+            backups.lock_row(connection, backup_id)
+            end_expired(service, connection, backup_id)

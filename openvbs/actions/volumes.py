@@ -49,7 +49,7 @@ def create_volume(service: Service, caller: Caller, new: NewVolume) -> tuple[Vol
 
 def _from_backup(service: Service, connection: sa.Connection, caller: Caller, new: NewVolume) -> tuple[Volume, Job]:
     assert new.backup_id is not None
-    seen = usable_backup(connection, caller, new.backup_id)
+    seen = usable_backup(service, connection, caller, new.backup_id)
     size_gib = _size_gib(service, new, seen.backup.size_gib)
     require_room_for_volume(service, connection, caller.project_id, size_gib)
     new = replace(new, size_gib=size_gib)

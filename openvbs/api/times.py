@@ -1,6 +1,10 @@
 """Timestamps as the field's clients parse them; all UTC."""
 
+import re
 from datetime import UTC, datetime
+from typing import Any
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def t6(moment: datetime) -> str:
@@ -24,3 +28,14 @@ def t3_or_none(moment: datetime | None) -> str | None:
 def t3z_or_none(moment: datetime | None) -> str | None:
     """``2026-03-04T05:06:07.089Z``, as jobs have it."""
     return None if moment is None else f"{t3(moment)}Z"
+
+
+def moment_or_none(value: Any) -> datetime | None:
+    """A moment that a client names, such as 2026-03-04T05:06:07; without a zone it is UTC. None: it is no such text."""
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -29,21 +29,27 @@ def share() -> None:
 
 @share.command(
     epilog=examples(
-        "openvbs share create monday --with beta",
+        "openvbs share create monday --with beta --expires 2026-03-04T18:00",
         "openvbs share create monday --with 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --with gamma",
     )
 )
 @click.argument("backup")
 @click.option("--with", "recipients", metavar="PROJECT", multiple=True, required=True, help="Project, by name or id.")
+@click.option(
+    "--expires",
+    metavar="TIME",
+    help="When the share ends by itself, such as 2026-03-04T18:00 (UTC) or 2026-03-04T18:00+01:00.",
+)
 @cloud_command
-def create(cloud: Cloud, backup: str, recipients: tuple[str, ...], *, as_json: bool) -> None:
+def create(cloud: Cloud, backup: str, recipients: tuple[str, ...], *, expires: str | None, as_json: bool) -> None:
     """Share BACKUP (name or id) with one or more projects, all or none of them.
 
-    Sharing again with a project that already has the backup changes nothing.
+    Sharing again with a project that already has the backup changes nothing, but for the time given with --expires.
     """
     wanted = {
         "backup_id": find_backup_id(cloud, backup),
         "to_project_ids": [find_project_id(cloud, recipient) for recipient in recipients],
+        **({} if expires is None else {"expires_at": expires}),
     }
     made = cloud.call("POST", _PATH, body={"shared": wanted}).json()["shared"]
     if as_json:
@@ -93,6 +99,7 @@ def show(cloud: Cloud, share_id: str, *, as_json: bool) -> None:
             ("from project", row["from_project_id"]),
             ("to project", row["to_project_id"]),
             ("shared at", row["created_at"]),
+            *((("expires at", row["expires_at"]),) if "expires_at" in row else ()),
             ("backup", row["backup_id"]),
             ("backup name", row["backup"]["name"]),
             ("backup status", status),

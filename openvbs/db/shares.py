@@ -1,4 +1,8 @@
-"""Share records: the only authority on who may use whose backup."""
+"""Share records: the only authority on who may use whose backup.
+
+A share is live while it is neither cancelled nor, at the ``now`` that callers give, expired. They look at the clock
+after they have the locks that they need: what a sweeper has not recorded yet is over all the same.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +16,9 @@ from openvbs.db.tables import backups, shares
 from openvbs.domain.page import Page
 from openvbs.domain.share import Share, SharedBackup, ShareQuery
 
-_LIVE = shares.c.cancelled_at.is_(None)
+_NOT_ENDED = shares.c.cancelled_at.is_(None)
+_NOW = sa.bindparam("now", type_=shares.c.expires_at.type)
+_LIVE = sa.and_(_NOT_ENDED, sa.or_(shares.c.expires_at.is_(None), shares.c.expires_at > _NOW))
 _SHARE_COLUMNS = [column for column in shares.c if column.name != "cancelled_at"]
 
 
@@ -20,15 +26,15 @@ def insert(connection: sa.Connection, share: Share) -> None:
     connection.execute(shares.insert().values(from_value(share)))
 
 
-def live_of_backup(connection: sa.Connection, backup_id: str) -> list[Share]:
+def live_of_backup(connection: sa.Connection, backup_id: str, *, now: datetime) -> list[Share]:
     """Every live share of a backup, in the order of their ids (the lock order)."""
     rows = connection.execute(
-        sa.select(*_SHARE_COLUMNS).where(shares.c.backup_id == backup_id, _LIVE).order_by(shares.c.id)
+        sa.select(*_SHARE_COLUMNS).where(shares.c.backup_id == backup_id, _LIVE).order_by(shares.c.id), {"now": now}
     )
     return [to_value(Share, row) for row in rows]
 
 
-def live_to(connection: sa.Connection, backup_id: str, *, to_project_id: str) -> Share | None:
+def live_to(connection: sa.Connection, backup_id: str, *, to_project_id: str, now: datetime) -> Share | None:
     """The live share under which a project may use a backup that is not deleted."""
     row = connection.execute(
         sa.select(*_SHARE_COLUMNS)
@@ -38,19 +44,21 @@ def live_to(connection: sa.Connection, backup_id: str, *, to_project_id: str) ->
             shares.c.to_project_id == to_project_id,
             _LIVE,
             backups.c.deleted_at.is_(None),
-        )
+        ),
+        {"now": now},
     ).first()
     return None if row is None else to_value(Share, row)
 
 
-def find_live(connection: sa.Connection, share_id: str, *, party_project_id: str) -> Share | None:
+def find_live(connection: sa.Connection, share_id: str, *, party_project_id: str, now: datetime) -> Share | None:
     """The live share if the project is its owner or its recipient."""
     row = connection.execute(
         sa.select(*_SHARE_COLUMNS).where(
             shares.c.id == share_id,
             _LIVE,
             sa.or_(shares.c.from_project_id == party_project_id, shares.c.to_project_id == party_project_id),
-        )
+        ),
+        {"now": now},
     ).first()
     return None if row is None else to_value(Share, row)
 
@@ -61,9 +69,32 @@ def cancel(connection: sa.Connection, share_ids: Sequence[str], *, now: datetime
         shares.update()
         .where(shares.c.id.in_(share_ids), _LIVE)
         .values(cancelled_at=now, updated_at=now)
-        .returning(shares.c.id)
+        .returning(shares.c.id),
+        {"now": now},
     )
     return list(ended.scalars())
+
+
+def set_expiry(connection: sa.Connection, share_id: str, expires_at: datetime, *, now: datetime) -> None:
+    """Let a share that is live end at another time."""
+    connection.execute(shares.update().where(shares.c.id == share_id).values(expires_at=expires_at, updated_at=now))
+
+
+def with_expired(connection: sa.Connection, *, now: datetime, limit: int) -> list[str]:
+    """Backups with shares that expired and are not recorded as ended, the earliest first."""
+    expired = sa.select(shares.c.backup_id).where(_NOT_ENDED, shares.c.expires_at <= now)
+    return list(dict.fromkeys(connection.scalars(expired.order_by(shares.c.expires_at).limit(limit))))
+
+
+def end_expired(connection: sa.Connection, backup_id: str, *, now: datetime) -> list[Share]:
+    """Record the end of the backup's shares that have expired; gives those that this call ended."""
+    rows = connection.execute(
+        shares.update()
+        .where(shares.c.backup_id == backup_id, _NOT_ENDED, shares.c.expires_at <= now)
+        .values(cancelled_at=shares.c.expires_at, updated_at=now)
+        .returning(*_SHARE_COLUMNS)
+    ).all()
+    return [to_value(Share, row) for row in rows]
 
 
 def _joined(viewer_project_id: str) -> sa.Select[Any]:
@@ -84,10 +115,12 @@ def _make(row: sa.Row[Any]) -> SharedBackup:
     return SharedBackup(share, backup_rows.make(row))
 
 
-def find_shared(connection: sa.Connection, share_id: str, *, party_project_id: str) -> SharedBackup | None:
+def find_shared(
+    connection: sa.Connection, share_id: str, *, party_project_id: str, now: datetime
+) -> SharedBackup | None:
     """A live share with its backup, for its owner or its recipient."""
     party = sa.or_(shares.c.from_project_id == party_project_id, shares.c.to_project_id == party_project_id)
-    row = connection.execute(_joined(party_project_id).where(shares.c.id == share_id, party)).first()
+    row = connection.execute(_joined(party_project_id).where(shares.c.id == share_id, party), {"now": now}).first()
     return None if row is None else _make(row)
 
 
@@ -108,7 +141,9 @@ def _filtered(query: ShareQuery, viewer_project_id: str) -> sa.Select[Any]:
     return _joined(viewer_project_id).where(*conditions)
 
 
-def list_page(connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str) -> Page[SharedBackup]:
+def list_page(
+    connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str, now: datetime
+) -> Page[SharedBackup]:
     """Live shares from the viewer, or with share_to_me to it. MarkerNotFound for a marker that is not among them."""
     keys: dict[str, list[sa.ColumnElement[Any]]] = {
         "name": [backups.c.name],
@@ -123,7 +158,7 @@ def list_page(connection: sa.Connection, query: ShareQuery, *, viewer_project_id
     order = [(column, query.sort_dir) for column in keys[query.sort_key]]
     return page(
         connection,
-        _filtered(query, viewer_project_id),
+        _filtered(query, viewer_project_id).params(now=now),
         order=[*order, (shares.c.created_at, "desc")],
         id_column=shares.c.id,
         make=_make,
@@ -133,6 +168,6 @@ def list_page(connection: sa.Connection, query: ShareQuery, *, viewer_project_id
     )
 
 
-def count(connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str) -> int:
+def count(connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str, now: datetime) -> int:
     matching = _filtered(query, viewer_project_id).with_only_columns(shares.c.id).subquery()
-    return connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(matching), {"now": now}) or 0

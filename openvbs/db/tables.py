@@ -157,6 +157,8 @@ shares = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
     sa.Column("cancelled_at", UtcDateTime),
+    sa.Column("expires_at", UtcDateTime),
+    _where("ix_shares_expiring", "expires_at", "cancelled_at IS NULL AND expires_at IS NOT NULL"),
     sa.Index("ix_shares_from", "from_project_id", "created_at", "id"),
     sa.Index("ix_shares_to", "to_project_id", "created_at", "id"),
     # At most one live share of a backup per recipient.

@@ -132,6 +132,13 @@ class SharedWithItself(BadRequest):
         super().__init__("to_project_ids", "a backup cannot be shared with the project that owns it")
 
 
+class ExpiryInPast(BadRequest):
+    """The share would have ended before it began."""
+
+    def __init__(self) -> None:
+        super().__init__("expires_at", "must lie in the future")
+
+
 class BackupIdTaken(BadRequest):
     """A record cannot be imported, since a backup of its id is there, or going."""
 

@@ -16,6 +16,8 @@ class Share:
     to_project_id: str
     created_at: datetime
     updated_at: datetime | None
+    expires_at: datetime | None = None
+    """From this moment on it is as if it were cancelled; None: it does not end by itself."""
 
 
 @dataclass(frozen=True, slots=True)

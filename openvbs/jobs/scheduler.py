@@ -1,8 +1,9 @@
-"""Runs policies at their times. Every worker does it; the records see to it that each time runs once."""
+"""What is due at its time: policies run, shares expire. Every worker looks; the records let it happen once."""
 
 from openvbs.actions import policy_runs
 from openvbs.actions.audit import forget_old_events
 from openvbs.actions.service import Service
+from openvbs.actions.shares import end_all_expired
 
 LOOK_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
@@ -16,6 +17,7 @@ class Scheduler:
 
     def look(self) -> None:
         """End what has ended, make the tasks of times that have come, begin what waits."""
+        end_all_expired(self._service)
         policy_runs.end_finished_tasks(self._service)
         policy_runs.make_all_due_tasks(self._service)
         policy_runs.begin_waiting_tasks(self._service)

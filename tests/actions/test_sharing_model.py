@@ -1,7 +1,8 @@
-"""Sharing against a plain model: whatever is shared, cancelled, deleted and restored in whatever order, the database
-shows exactly the live grants, each party sees its own, and a use is accepted exactly while the grant is live."""
+"""Sharing against a plain model: whatever is shared, cancelled, deleted and restored, or expires, in whatever order,
+the database shows exactly the live grants, each party sees its own, and a use is accepted while the grant is live."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -34,6 +35,7 @@ from tests.support.actions import add_backup, caller, end_job, made_service
 
 PROJECTS = ["alpha", "beta", "gamma"]
 projects = st.sampled_from(PROJECTS)
+FAR = datetime.max.replace(tzinfo=UTC)
 
 
 class Sharing(RuleBasedStateMachine):
@@ -50,7 +52,9 @@ class Sharing(RuleBasedStateMachine):
         self.owner: dict[str, str] = {}
         self.deleting: set[str] = set()
         self.live: dict[str, tuple[str, str]] = {}  # share id -> (backup id, recipient)
+        self.ends: dict[str, datetime] = {}  # share id -> when it expires
         self.cancels = 0
+        self.expired = 0
 
     def teardown(self) -> None:
         self.context.__exit__(None, None, None)
@@ -78,22 +82,48 @@ class Sharing(RuleBasedStateMachine):
     def another_backup(self, project: str) -> str:
         return self.make_backup(project)
 
-    @rule(target=share_ids, backup_id=backup_ids, to=st.lists(st.integers(1, 2), min_size=1, max_size=3))
-    def share(self, backup_id: str, to: list[int]) -> MultipleResults[str]:
-        """As the owner, with the first and second project after it, some named twice."""
+    @rule(
+        target=share_ids,
+        backup_id=backup_ids,
+        to=st.lists(st.integers(1, 2), min_size=1, max_size=3),
+        days=st.sampled_from([None, None, 0, 1, 2]),
+    )
+    def share(self, backup_id: str, to: list[int], days: int | None) -> MultipleResults[str]:
+        """As the owner, with the first and second project after it, some named twice, for ever or until some noon.
+
+        The clock ticks by seconds, and noon comes only as time_passes has it.
+        """
+        noon = self.service.clock.now.replace(hour=12, minute=0, second=0, microsecond=0)
+        expires_at = None if days is None else noon + timedelta(days=days)
         owner = self.owner[backup_id]
         wanted = [PROJECTS[(PROJECTS.index(owner) + step) % len(PROJECTS)] for step in to]
         if backup_id in self.deleting:
             with pytest.raises(BackupNotUsable):
                 shares.share_backup(self.service, caller(owner), backup_id, wanted)
             return multiple()
-        granted = shares.share_backup(self.service, caller(owner), backup_id, wanted)
+        granted = shares.share_backup(self.service, caller(owner), backup_id, wanted, expires_at=expires_at)
         assert [share.to_project_id for share in granted] == list(dict.fromkeys(wanted))
         before = {grant: share_id for share_id, grant in self.live.items()}
         for share in granted:
             assert share.id == before.get((backup_id, share.to_project_id), share.id)
             self.live[share.id] = (backup_id, share.to_project_id)
+            if expires_at is not None:
+                self.ends[share.id] = expires_at
+            assert share.expires_at == self.ends.get(share.id)
         return multiple(*[share.id for share in granted])
+
+    @rule(days=st.integers(1, 2))
+    def time_passes(self, days: int) -> None:
+        self.service.clock.now += timedelta(days=days)
+        over = [share_id for share_id in self.live if self.ends.get(share_id, FAR) <= self.service.clock.now]
+        for share_id in over:
+            del self.live[share_id]
+            self.expired += 1
+
+    @rule()
+    def write_down_what_expired(self) -> None:
+        shares.end_all_expired(self.service)
+        assert self.told("expired") == self.expired
 
     @rule(backup_id=backup_ids, project=projects)
     def share_what_is_not_ones_own(self, backup_id: str, project: str) -> None:
@@ -161,11 +191,12 @@ class Sharing(RuleBasedStateMachine):
 
     @invariant()
     def each_cancel_is_told_to_the_owner_once(self) -> None:
-        ended = 0
-        for project in PROJECTS:
-            events = audit.list_events(self.service, caller(project), AuditQuery()).items
-            ended += sum(event.outcome == "cancelled" for event in events)
-        assert ended == self.cancels
+        assert self.told("cancelled") == self.cancels
+        assert self.told("expired") <= self.expired
+
+    def told(self, outcome: str) -> int:
+        found = [audit.list_events(self.service, caller(project), AuditQuery()).items for project in PROJECTS]
+        return sum(event.outcome == outcome for events in found for event in events)
 
 
 def test_any_order_of_sharing_cancelling_deleting_and_restoring(new_database_url: Callable[[], str]) -> None:

@@ -26,6 +26,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.TargetTooSmall: 400,
         domain.NoParentBackup: 400,
         domain.SharedWithItself: 400,
+        domain.ExpiryInPast: 400,
         domain.BackupIdTaken: 400,
         # Cinder knows no conflict here: a wrong state is a bad request, and its clients expect that.
         domain.Conflict: 400,

@@ -1,10 +1,12 @@
 """Bodies of the VBS dialect: which field breaks which rule decides the code, in the contract's order of checks."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from openvbs.api import body
 from openvbs.api.ids import is_project_id, uuid_or_none
+from openvbs.api.times import moment_or_none
 from openvbs.api.wire import BAD_REQUEST, Call, WireError
 from openvbs.domain.backup import NewBackup
 
@@ -62,8 +64,8 @@ def restore_target(call: Call) -> str:
     return volume_id
 
 
-def share(call: Call, *, projects_max: int) -> tuple[str, list[str]]:
-    """POST os-vendor-backup-sharing: the backup and the projects to share it with."""
+def share(call: Call, *, projects_max: int) -> tuple[str, list[str], datetime | None]:
+    """POST os-vendor-backup-sharing: the backup, the projects to share it with and, ours, when the shares end."""
     fields = read_envelope(call, "shared")
     given_id = fields.get("backup_id")
     if given_id in (None, ""):
@@ -78,7 +80,18 @@ def share(call: Call, *, projects_max: int) -> tuple[str, list[str]]:
         raise _bad(BAD_REQUEST, f"to_project_ids has {len(projects)} entries; {projects_max} are allowed.")
     if not all(is_project_id(project) for project in projects):
         raise _bad(BAD_REQUEST, "to_project_ids must hold project ids: 1 to 64 of letters, digits, _ and -.")
-    return backup_id, projects
+    return backup_id, projects, _expires_at(fields.get("expires_at"))
+
+
+def _expires_at(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    moment = moment_or_none(value)
+    if moment is None:
+        raise _bad(
+            BAD_REQUEST, "expires_at must be a time like 2026-03-04T05:06:07 (UTC) or 2026-03-04T05:06:07+01:00."
+        )
+    return moment
 
 
 def _volume_id(value: Any) -> str:

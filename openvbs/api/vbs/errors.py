@@ -26,6 +26,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], tuple[int, str]] = MappingProxy
         domain.TargetTooSmall: (400, "VolumeBackup.0209"),
         domain.NoParentBackup: (400, BAD_REQUEST),
         domain.SharedWithItself: (400, BAD_REQUEST),
+        domain.ExpiryInPast: (400, BAD_REQUEST),
         domain.BackupIdTaken: (400, BAD_REQUEST),
         domain.Conflict: (409, "VolumeBackup.0014"),
         domain.VolumeBusy: (409, "VolumeBackup.0012"),

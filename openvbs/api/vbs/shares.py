@@ -13,8 +13,8 @@ _SORT_KEYS = ("name", "status", "size", "container_format", "disk_format", "id",
 
 
 def share(call: Call) -> Answer:
-    backup_id, projects = bodies.share(call, projects_max=call.service.limits.shares_per_request_max)
-    shared = actions.share_backup(call.service, call.caller, backup_id, projects)
+    backup_id, projects, expires_at = bodies.share(call, projects_max=call.service.limits.shares_per_request_max)
+    shared = actions.share_backup(call.service, call.caller, backup_id, projects, expires_at=expires_at)
     return Answer(200, {"shared": [views.share(record) for record in shared]})
 
 

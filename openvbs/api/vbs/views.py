@@ -25,6 +25,8 @@ def share(record: Share) -> dict[str, Any]:
         # Only live shares are shown; clients want a string or null here, never a boolean.
         "deleted": None,
         "deleted_at": None,
+        # Ours, and only where the owner asked for it: clients of the contract see the contract's fields.
+        **({} if record.expires_at is None else {"expires_at": t6(record.expires_at)}),
     }
 
 

@@ -1,0 +1,72 @@
+"""How shares end: cancelled, declined, expired, or with their backup. Callers hold the lock of the backup's row."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from openvbs.actions.service import Service, record
+from openvbs.auth.caller import Caller
+from openvbs.db import shares
+from openvbs.domain.audit import AuditAction
+from openvbs.domain.share import Share
+
+SERVICE_USER = "openvbs"
+"""Who did it, in events of what nobody did."""
+
+
+def end_live(
+    service: Service, connection: sa.Connection, caller: Caller, live: Sequence[Share], *, because: str | None = None
+) -> list[Share]:
+    """Cancel those of the shares that are still live, one audit event each; gives those that this call ended."""
+    ended = set(shares.cancel(connection, [share.id for share in live], now=service.clock()))
+    for share in live:
+        if share.id in ended:
+            declined = because is None and share.to_project_id == caller.project_id
+            record(
+                service,
+                connection,
+                caller,
+                AuditAction.SHARE_DECLINE if declined else AuditAction.SHARE_CANCEL,
+                owner=share.from_project_id,
+                backup_id=share.backup_id,
+                share_id=share.id,
+                to_project_id=share.to_project_id,
+                outcome="cancelled",
+                details={} if because is None else {"because": because},
+            )
+    return [share for share in live if share.id in ended]
+
+
+def end_shares(
+    service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, because: str | None = None
+) -> list[Share]:
+    """Cancel every live share of the backup; gives those that this call ended."""
+    end_expired(service, connection, backup_id)
+    live = shares.live_of_backup(connection, backup_id, now=service.clock())
+    return end_live(service, connection, caller, live, because=because)
+
+
+def end_expired(service: Service, connection: sa.Connection, backup_id: str) -> None:
+    """Write down the end of the backup's shares that have expired, one audit event each."""
+    for share in shares.end_expired(connection, backup_id, now=service.clock()):
+        assert share.expires_at is not None
+        caller = Caller(
+            project_id=share.from_project_id,
+            token_project_id=share.from_project_id,
+            user_id=SERVICE_USER,
+            roles=frozenset(),
+            is_admin=False,
+            request_id=f"req-{share.id}",
+        )
+        record(
+            service,
+            connection,
+            caller,
+            AuditAction.SHARE_EXPIRE,
+            owner=share.from_project_id,
+            backup_id=share.backup_id,
+            share_id=share.id,
+            to_project_id=share.to_project_id,
+            outcome="expired",
+            details={"expired_at": share.expires_at.isoformat()},
+        )
