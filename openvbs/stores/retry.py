@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from openvbs.stores.base import Bytes, NameTaken, ObjectInfo, Store, StoreUnavailable
 
-TRIES_MAX = 7
+TRIES_MAX = 10
 WAIT_SECONDS_FIRST = 0.2
 WAIT_SECONDS_MAX = 10.0
 
