@@ -6,12 +6,14 @@ import sqlalchemy as sa
 
 from openvbs.actions.service import Service, record
 from openvbs.auth.caller import Caller
-from openvbs.db import shares
+from openvbs.db import backups, jobs, shares
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.share import Share
 
 SERVICE_USER = "openvbs"
 """Who did it, in events of what nobody did."""
+ABORTED_BY = "the project that owns the backup, which ended the share"
+"""In the words of a job's fail reason, which the recipient reads."""
 
 
 def end_live(
@@ -70,3 +72,29 @@ def end_expired(service: Service, connection: sa.Connection, backup_id: str) -> 
             outcome="expired",
             details={"expired_at": share.expires_at.isoformat()},
         )
+
+
+def abort(
+    service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, share_id: str | None = None
+) -> None:
+    """Ask the jobs of recipients under one share of the backup, or under any, to stop; one audit event each.
+
+    They end as when their own project cancels them. One that publishes at this moment has succeeded or is stopped.
+    """
+    owner = backups.owner_of(connection, backup_id)
+    assert owner is not None
+    for job in jobs.open_under_shares(connection, backup_id):
+        if share_id in {None, job.share_id} and jobs.update_open(
+            connection, job.id, attempt=None, cancel_requested_by=ABORTED_BY
+        ):
+            record(
+                service,
+                connection,
+                caller,
+                AuditAction.SHARE_ABORT,
+                owner=owner,
+                backup_id=backup_id,
+                share_id=job.share_id,
+                job_id=job.id,
+                to_project_id=job.project_id,
+            )

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from openvbs.actions.access import owned_backup
 from openvbs.actions.audit import note_looks
 from openvbs.actions.service import Service, record
-from openvbs.actions.share_ends import end_expired, end_live, end_shares
+from openvbs.actions.share_ends import abort, end_expired, end_live, end_shares
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
 from openvbs.domain.audit import AuditAction
@@ -164,11 +164,12 @@ def get_share(service: Service, caller: Caller, share_id: str) -> SharedBackup:
     return found
 
 
-def cancel_share(service: Service, caller: Caller, share_id: str) -> None:
+def cancel_share(service: Service, caller: Caller, share_id: str, *, abort_running: bool = False) -> None:
     """End one live share of the caller's: given (cancel) or received (decline).
 
     Of two at once exactly one succeeds; the other, like a stranger, gets ShareNotFound. Whatever the recipient began
-    before the commit runs to its end; anything later is refused.
+    before the commit runs to its end, or with abort_running of the owner or an admin is stopped; anything later is
+    refused.
     """
     service.permissions.require(caller, "share:cancel")
     with service.database.write() as connection:
@@ -178,17 +179,22 @@ def cancel_share(service: Service, caller: Caller, share_id: str) -> None:
         backups.lock_row(connection, share.backup_id)
         if not end_live(service, connection, caller, [share]):
             raise ShareNotFound(share_id)
+        if abort_running and (caller.is_admin or caller.project_id == share.from_project_id):
+            abort(service, connection, caller, share.backup_id, share_id=share_id)
 
 
-def cancel_shares_of_backup(service: Service, caller: Caller, backup_id: str) -> None:
+def cancel_shares_of_backup(service: Service, caller: Caller, backup_id: str, *, abort_running: bool = False) -> None:
     """End every live share of an own backup; none at all is a success too.
 
+    With abort_running what recipients still do with the backup is stopped, also under shares that ended before.
     Raises BackupNotFound, and RecipientForbidden for a recipient, who gives up only its own share, by its id.
     """
     service.permissions.require(caller, "share:cancel")
     with service.database.write() as connection:
         owned_backup(service, connection, caller, backup_id, for_update=True)
         end_shares(service, connection, caller, backup_id)
+        if abort_running:
+            abort(service, connection, caller, backup_id)
 
 
 def end_all_expired(service: Service) -> None:

@@ -114,21 +114,24 @@ def show(cloud: Cloud, share_id: str, *, as_json: bool) -> None:
 )
 @click.argument("share_id", metavar="ID", required=False)
 @click.option("--backup", metavar="BACKUP", help="End every share of this backup (name or id) instead of one share.")
+@click.option("--abort-running", is_flag=True, help="Also stop what recipients are restoring from it right now.")
 @cloud_command
-def cancel(cloud: Cloud, share_id: str | None, *, backup: str | None, as_json: bool) -> None:
+def cancel(cloud: Cloud, share_id: str | None, *, backup: str | None, abort_running: bool, as_json: bool) -> None:
     """End the share ID, or with --backup all shares of a backup.
 
     From that moment on the recipient cannot see or restore the backup. A restore that it had already begun runs to
-    its end, and volumes that it already made are its own. A recipient may give up a share too, by its ID.
+    its end unless you say --abort-running, and volumes that it already made are its own. A recipient may give up a
+    share too, by its ID.
     """
+    abort = {"abort_running": "true"} if abort_running else {}
     if (share_id is None) == (backup is None):
         raise click.UsageError("say which share: either its ID or --backup BACKUP")
     if share_id is not None:
-        cloud.call("DELETE", f"{_PATH}/{share_id}")
+        cloud.call("DELETE", f"{_PATH}/{share_id}", params=abort)
         cancelled = {"share_id": share_id}
     else:
         backup_id = find_backup_id(cloud, str(backup))
-        cloud.call("DELETE", f"{_PATH}/{backup_id}", params={"is_backup_id": "true"})
+        cloud.call("DELETE", f"{_PATH}/{backup_id}", params={"is_backup_id": "true", **abort})
         cancelled = {"backup_id": backup_id}
     if as_json:
         print_json({"cancelled": cancelled})

@@ -96,6 +96,14 @@ def open_of_backup(connection: sa.Connection, backup_id: str, kinds: Collection[
     return None if row is None else to_value(Job, row)
 
 
+def open_under_shares(connection: sa.Connection, backup_id: str) -> list[Job]:
+    """What recipients are doing with the backup under shares, live or ended, and nobody asked to cancel."""
+    query = sa.select(jobs).where(
+        jobs.c.backup_id == backup_id, jobs.c.share_id.is_not(None), jobs.c.cancel_requested_by.is_(None), _OPEN
+    )
+    return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.id))]
+
+
 def open_collection(connection: sa.Connection, project_id: str) -> Job | None:
     """The collection of the project's repository that waits or runs, locked until the commit."""
     query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == JobKind.COLLECT, _OPEN)

@@ -28,6 +28,8 @@ class AuditAction(StrEnum):
     SHARE_CANCEL = "share.cancel"
     SHARE_DECLINE = "share.decline"
     """A recipient gave up its own share."""
+    SHARE_ABORT = "share.abort"
+    """What a recipient was doing under the share is being stopped, with its end or after it."""
     SHARE_LOOK = "share.look"
     """A recipient saw the share or its backup, the first time on a day (UTC)."""
     SHARE_RESTORE = "share.restore"

@@ -12,6 +12,7 @@ _ACTIONS = {
     "backup.create": "backup",
     "job.cancel": "stop",
     "share.create": "allow",
+    "share.abort": "stop",
     "share.cancel": "revoke",
     "share.decline": "revoke",
     "share.expire": "revoke",

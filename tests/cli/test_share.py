@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from openvbs.actions.restores import restore_backup
 from openvbs.actions.service import Service
-from openvbs.db import backups
+from openvbs.actions.share_ends import ABORTED_BY
+from openvbs.db import backups, jobs
+from openvbs.domain.backup import NewRestore
 from tests.cli.conftest import PROJECTS
-from tests.support.actions import add_backup
+from tests.support.actions import add_backup, caller
 from tests.support.cloud import SmallCloud
 
 Run = Callable[..., Result]
@@ -153,3 +156,22 @@ def test_a_wrong_password_is_a_sentence(openvbs: Run, cloud: SmallCloud) -> None
     result = openvbs("share", "list")
     assert result.exit_code == 1
     assert "cloud alpha: wrong password" in result.stderr
+
+
+def test_aborting_and_expiring_are_passed_on(openvbs: Run, service: Service, cloud: SmallCloud, monday: str) -> None:
+    until = "2099-01-01T00:00:00"
+    made = printed(openvbs("share", "create", "monday", "--with", "beta", "--expires", until, "--json"))
+    assert made[0]["expires_at"] == f"{until}.000000"
+    assert "2099-01-01" in openvbs("share", "show", made[0]["id"]).stdout
+    restore_backup(service, caller(BETA), monday, NewRestore())
+    assert openvbs("share", "cancel", made[0]["id"], "--abort-running").exit_code == 0
+    assert _cancels(service) == [ABORTED_BY]
+    made = printed(openvbs("share", "create", "monday", "--with", "beta", "--json"))
+    restore_backup(service, caller(BETA), monday, NewRestore())
+    assert openvbs("share", "cancel", "--backup", monday, "--abort-running").exit_code == 0
+    assert _cancels(service) == [ABORTED_BY] * 2
+
+
+def _cancels(service: Service) -> list[str]:
+    with service.database.read() as connection:
+        return [str(job.cancel_requested_by) for job in jobs.list_open(connection) if job.share_id]

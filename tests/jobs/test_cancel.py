@@ -1,6 +1,7 @@
 """Cancelling and failing: the job says why, the records are right again, and nothing half made is to be seen."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -8,6 +9,7 @@ from openvbs.actions.backups import create_backup, delete_backup
 from openvbs.actions.images import import_image
 from openvbs.actions.jobs import cancel_job
 from openvbs.actions.restores import restore_backup
+from openvbs.actions.share_ends import ABORTED_BY
 from openvbs.actions.shares import cancel_share, share_backup
 from openvbs.actions.snapshots import create_snapshot
 from openvbs.actions.volumes import create_volume
@@ -177,6 +179,35 @@ def test_a_recipients_running_restore_survives_the_end_of_the_share_and_of_the_b
             events = audit.list_page(connection, AuditQuery(share_id=share.id), project_id="alpha").items
         told = [(event.action, event.outcome, event.actor_project_id) for event in events]
         assert told[0] == ("share.restore_end", "restored", "beta")
+
+
+def test_an_aborted_restore_of_a_recipient_ends_as_a_cancelled_one(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume(data_bytes=40 * MIB)
+        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+        site.succeeded(job)
+        target = site.new_volume(BETA, data_bytes=MIB)
+    gated = GatedReads(site.store, "packs/")
+    with site.worker(gated):
+        [share] = share_backup(site.service, ALPHA, backup.id, ["beta"])
+        _, _, into_old = restore_backup(site.service, BETA, backup.id, NewRestore(volume_id=target.id))
+        _, made, into_new = restore_backup(site.service, BETA, backup.id, NewRestore())
+        _, own, of_owner = restore_backup(site.service, ALPHA, backup.id, NewRestore())
+        until(gated.reached.is_set, what="the store is asked")
+        cancel_share(site.service, ALPHA, share.id, abort_running=True)
+        gated.gate.set()
+        for job in (into_old, into_new):
+            ended = site.failed(job)
+            assert (ended.error_code, ended.fail_reason) == ("VolumeBackup.0200", f"cancelled by {ABORTED_BY}")
+        assert site.volume(target.id).status == "error_restoring"
+        assert site.volume(made.id).status == "error"
+        assert not site.files.volume(made.id).exists()
+        site.succeeded(of_owner)
+        assert site.volume(own.id).status == "available"
+    with site.database.read() as connection:
+        events = audit.list_page(connection, AuditQuery(share_id=share.id), project_id="alpha").items
+    told = Counter((event.action, event.outcome) for event in events)
+    assert told[("share.abort", "accepted")] == told[("share.restore_end", "cancelled")] == 2
 
 
 def test_a_frozen_device_is_thawed_after_a_backup_and_after_a_failure(site: Site) -> None:

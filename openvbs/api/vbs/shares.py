@@ -44,13 +44,15 @@ def show(call: Call) -> Answer:
 
 def cancel(call: Call) -> Answer:
     """The flag alone decides what the id names; it is never guessed."""
-    is_backup_id = query.qbool(query.parse(call.request.query_string), "is_backup_id")
+    values = query.parse(call.request.query_string)
+    is_backup_id = query.qbool(values, "is_backup_id")
+    abort_running = query.qbool(values, "abort_running")
     wanted_id = _share_id(call)
     try:
         if is_backup_id:
-            actions.cancel_shares_of_backup(call.service, call.caller, wanted_id)
+            actions.cancel_shares_of_backup(call.service, call.caller, wanted_id, abort_running=abort_running)
         else:
-            actions.cancel_share(call.service, call.caller, wanted_id)
+            actions.cancel_share(call.service, call.caller, wanted_id, abort_running=abort_running)
     except (BackupNotFound, ShareNotFound) as error:
         message = f"No backup {'' if is_backup_id else 'sharing '}{wanted_id}."
         raise WireError(404, "VolumeBackup.0110", message) from error
