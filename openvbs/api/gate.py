@@ -15,7 +15,7 @@ from openvbs.api.routes import Route
 from openvbs.api.vbs.errors import NO_TOKEN
 from openvbs.api.wire import Answer, Call, Settings, WireError
 from openvbs.auth.caller import Caller
-from openvbs.auth.identity import Authenticate, Identity, read_identity
+from openvbs.auth.identity import Authenticate, Identity
 from openvbs.domain.errors import Forbidden
 
 _ADMIN = "admin"
@@ -99,11 +99,9 @@ def _caller(request: Request, path_project_id: str | None, authenticate: Authent
 
 
 def _identity(request: Request, authenticate: Authenticate) -> Identity:
-    environ = request.env
-    sent = environ.get("HTTP_X_AUTH_TOKEN", "").strip()
-    authenticate(environ)
-    identity = read_identity(environ)
+    identity = authenticate(request.env)
     if identity is None:
+        sent = request.env.get("HTTP_X_AUTH_TOKEN", "").strip()
         message = "The token is not valid." if sent else "The request needs a token in the header X-Auth-Token."
         code = None if sent else NO_TOKEN[family_of(request.path)]
         raise WireError(401, code, message)

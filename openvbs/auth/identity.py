@@ -7,8 +7,6 @@ from typing import Any
 from openvbs.errors import Unavailable
 
 Environ = dict[str, Any]
-Authenticate = Callable[[Environ], None]
-"""Replaces whatever identity headers came with the request by those of its token. Raises IdentityUnavailable."""
 
 
 class IdentityUnavailable(Unavailable):
@@ -24,8 +22,12 @@ class Identity:
     roles: frozenset[str]
 
 
+Authenticate = Callable[[Environ], Identity | None]
+"""Who a request's token stands for, None without a valid one; believes nothing else in it. IdentityUnavailable."""
+
+
 def read_identity(environ: Environ) -> Identity | None:
-    """The identity that ``Authenticate`` left in the request, or None when there was no valid token.
+    """The identity that keystonemiddleware left in the request, or None when there was no valid token.
 
     A service's token beside the user's must be valid too.
     """

@@ -1,9 +1,13 @@
 """Tokens are checked by keystonemiddleware, as in every OpenStack service."""
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
+import msgspec
 from cachetools import TTLCache
 from keystoneauth1 import exceptions as ksa_exceptions
 from keystoneauth1 import loading
@@ -12,10 +16,12 @@ from keystonemiddleware.auth_token import list_opts as authtoken_opts
 from keystonemiddleware.auth_token._request import _AuthTokenRequest
 from oslo_config import cfg
 
-from openvbs.auth.identity import Environ, IdentityUnavailable
+from openvbs.auth.identity import Environ, Identity, IdentityUnavailable, read_identity
+from openvbs.clock import Clock, utc_now
 
 _GROUP = "keystone_authtoken"
 _CACHE = "openvbs.token_cache"
+_FACTS = "keystone.token_info"
 _CACHED_TOKENS_MAX = 10_000
 # Not every exception of the client's: NotFound is Keystone's answer for a token that it does not know.
 _UNREACHABLE = (
@@ -26,56 +32,107 @@ _UNREACHABLE = (
 )
 
 
+@dataclass(slots=True)
+class Kept:
+    """What Keystone said of a token."""
+
+    document: bytes
+    known: tuple[Identity, datetime] | None = None
+    """Who every request is that brings this token alone, and until when; None before that was found out."""
+
+
 class TokenCache:
-    """What keystonemiddleware keeps of validated tokens: bounded, shared by all threads of the process."""
+    """Tokens that Keystone has checked: bounded, each for so many seconds, shared by all threads of the process."""
 
     def __init__(self, seconds: int) -> None:
         self._lock = Lock()
-        self._entries: TTLCache[str, bytes] = TTLCache(_CACHED_TOKENS_MAX, seconds)
+        self._entries: TTLCache[bytes, Kept] = TTLCache(_CACHED_TOKENS_MAX, seconds)
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, token: str) -> Kept | None:
         with self._lock:
-            return self._entries.get(key)
+            return self._entries.get(_key(token))
 
-    def set(self, key: str, value: bytes, *, time: int) -> None:  # noqa: ARG002 - the interface is keystonemiddleware's
-        """Keep value. The time is that of the whole cache, which is the same setting."""
+    def put(self, token: str, kept: Kept) -> None:
         with self._lock:
-            self._entries[key] = value
+            self._entries[_key(token)] = kept
+
+
+def _key(token: str) -> bytes:
+    # Whoever sees our memory should not find tokens ready for use.
+    return hashlib.sha256(token.encode()).digest()
+
+
+class _NoCache:
+    """What the library keeps of tokens when we keep them: nothing."""
+
+    def get(self, _key: str) -> None:
+        return None
+
+    def set(self, key: str, value: bytes, *, time: int) -> None:
+        """Forget it."""
+
+
+_NO_CACHE = _NoCache()
 
 
 class KeystoneTokens(AuthProtocol):  # type: ignore[misc]
-    """Called with a request's environment it checks the token there: see ``identity.Authenticate``.
+    """Called with a request's environment it checks the token there: an ``identity.Authenticate``.
 
     Used as a function rather than as a layer around the application, since the contract checks route and method before
     the token, and asks for another answer (503) when Keystone is away than when the token is bad (401).
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], clock: Clock = utc_now) -> None:
         """Take [keystone_authtoken] options as texts. Talks to nobody yet."""
         conf = _own_conf(settings)
         super().__init__(None, {"oslo_config_config": conf})
-        # The library's own cache in memory knows no bound, and takes 0 seconds for "for ever".
+        self._clock = clock
+        # The library's own cache in memory knows no bound, takes 0 seconds for "for ever", and remembers what Keystone
+        # said but not what that means, which takes longer to find out than most answers take.
         own_cache = not conf[_GROUP].memcached_servers
         self._tokens = TokenCache(max(0, conf[_GROUP].token_cache_time)) if own_cache else None
 
-    def __call__(self, environ: Environ) -> None:
-        if self._tokens is not None:
-            environ[_CACHE] = self._tokens
+    def __call__(self, environ: Environ) -> Identity | None:
+        token = environ.get("HTTP_X_AUTH_TOKEN", "").strip()
+        alone = token and "HTTP_X_SERVICE_TOKEN" not in environ
+        kept = self._tokens.get(token) if self._tokens and alone else None
+        if kept is not None and kept.known is not None:
+            identity, expires_at = kept.known
+            if self._clock() < expires_at:
+                return identity
+        environ[_CACHE] = _NO_CACHE
         try:
             self.process_request(_AuthTokenRequest(environ))
         except (ksa_exceptions.ClientException, ServiceError) as error:
             raise IdentityUnavailable("The identity service cannot be asked; try again later.") from error
+        found = read_identity(environ)
+        # Not in an entry that came to be meanwhile: it would outlive what we know.
+        if kept is not None and found is not None and not _depends_on_request(environ[_FACTS]["token"]):
+            kept.known = found, datetime.fromisoformat(environ[_FACTS]["token"]["expires_at"])
+        return found
 
     def fetch_token(self, token: str, **options: Any) -> Any:
         """The token's data. InvalidToken only when Keystone said so."""
+        kept = self._tokens.get(token) if self._tokens else None
+        if kept is not None:
+            return msgspec.json.decode(kept.document)
         try:
-            return super().fetch_token(token, **options)
+            data = super().fetch_token(token, **options)
         except InvalidToken as error:
             # With delay_auth_decision the library calls a token invalid when Keystone did not answer.
             cause = error.__context__
             if isinstance(cause, _UNREACHABLE):
                 raise cause from None
             raise
+        if self._tokens is not None:
+            self._tokens.put(token, Kept(msgspec.json.encode(data)))
+        return data
+
+
+def _depends_on_request(said: Mapping[str, Any]) -> bool:
+    """Is the token good for some requests only: those of one kerberos user, or those that its access rules name?"""
+    rules = said.get("application_credential", {}).get("access_rules")
+    return bool(said.get("bind")) or rules is not None
 
 
 def _own_conf(settings: Mapping[str, str]) -> cfg.ConfigOpts:

@@ -10,6 +10,7 @@ import pytest
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
+from openvbs.auth.identity import read_identity
 from tests.support.actions import made_service
 from tests.support.wsgi import Client
 
@@ -28,7 +29,7 @@ def service(new_database_url: Callable[[], str]) -> Iterator[Service]:
 def app(service: Service) -> Any:
     """The application, to which the test itself says whose token came."""
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
-    return create_app(service, settings, lambda _environ: None)
+    return create_app(service, settings, read_identity)
 
 
 @pytest.fixture

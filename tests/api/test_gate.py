@@ -12,7 +12,7 @@ from falcon import testing
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
-from openvbs.auth.identity import IdentityUnavailable
+from openvbs.auth.identity import IdentityUnavailable, read_identity
 from openvbs.db.session import Database
 from tests.api.conftest import ALPHA, BETA, GAMMA
 from tests.support.actions import add_backup
@@ -215,7 +215,7 @@ def test_what_fails_below_has_the_shape_of_the_family_and_tells_nothing(
 def test_a_database_that_cannot_be_reached_is_503(service: Service, target: str, name: str, code: Any) -> None:
     nowhere = replace(service, database=Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     settings = Settings(public_url="http://here", body_bytes_max=1000, page_items_max=1000)
-    answer = Client(create_app(nowhere, settings, lambda _environ: None), ALPHA).send("GET", target)
+    answer = Client(create_app(nowhere, settings, read_identity), ALPHA).send("GET", target)
     nowhere.database.close()
     assert answer.status == 503
     assert parts(answer.json()) == (name, code)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
+from openvbs.auth.identity import read_identity
 from openvbs.db import tables
 from openvbs.jobs.scheduler import Scheduler
 from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, PUBLIC_URL
@@ -82,7 +83,7 @@ def test_what_is_wrong_with_an_association(alpha: Client, wanted: Any, code: str
 def test_a_policy_has_so_many_disks(app: Any, service: Service) -> None:
     limited = replace(service, limits=replace(service.limits, volumes_per_policy_max=2))
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
-    alpha = Client(create_app(limited, settings, lambda _environ: None), ALPHA)
+    alpha = Client(create_app(limited, settings, read_identity), ALPHA)
     policy_id, volumes = create(alpha), [add_volume(service, ALPHA) for _ in range(3)]
     associate(alpha, policy_id, volumes[0], UNKNOWN, "x")
     wanted = {
@@ -154,7 +155,7 @@ def test_running_a_policy_now(alpha: Client, service: Service) -> None:
 def test_a_run_needs_room_for_one_backup(app: Any, service: Service, limits: dict[str, int]) -> None:
     limited = replace(service, limits=replace(service.limits, **limits))
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
-    alpha = Client(create_app(limited, settings, lambda _environ: None), ALPHA)
+    alpha = Client(create_app(limited, settings, read_identity), ALPHA)
     policy_id = create(alpha)
     associate(alpha, policy_id, add_volume(service, ALPHA, size_gib=2), add_volume(service, ALPHA, size_gib=3))
     answer = alpha.send("POST", f"{POLICIES}/{policy_id}/action")

@@ -9,6 +9,7 @@ import pytest
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
+from openvbs.auth.identity import read_identity
 from openvbs.db import backups, repositories, volumes
 from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, GAMMA, HOME, PUBLIC_URL
 from tests.support.actions import add_backup, add_volume
@@ -33,7 +34,7 @@ def limited(service: Service, **limits: int) -> Client:
     """Alpha, of an installation with other defaults."""
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
     other = replace(service, limits=replace(service.limits, **limits))
-    return Client(create_app(other, settings, lambda _environ: None), ALPHA)
+    return Client(create_app(other, settings, read_identity), ALPHA)
 
 
 @pytest.mark.parametrize("base", ["/v2/{p}", "/v3/{p}", "/v3"])

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
-from openvbs.auth.identity import IdentityUnavailable
+from openvbs.auth.identity import Authenticate, IdentityUnavailable, read_identity
 from openvbs.db.session import Database
 from tests.api.conftest import ALPHA, BODY_BYTES_MAX, PUBLIC_URL
 from tests.support.wsgi import Answer, Client
@@ -16,7 +16,7 @@ Request = Callable[[Client, Service], Answer]
 """What meets one code: made by a client of project alpha, on whose service anything may be done before."""
 
 
-def client_of(service: Service, authenticate: Callable[[dict[str, Any]], None] = lambda _environ: None) -> Client:
+def client_of(service: Service, authenticate: Authenticate = read_identity) -> Client:
     """A member of alpha at another application on the same records."""
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
     return Client(create_app(service, settings, authenticate), ALPHA)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
+from openvbs.auth.identity import Identity
 
 DOMAIN = "default"
 _POLL_SECONDS = 0.02
@@ -51,7 +53,7 @@ def small_cloud(service: Service, projects: dict[str, str], folder: Path, **more
     server = make_server("127.0.0.1", 0, _not_ready, server_class=_Server, handler_class=_Quiet)
     base = f"http://127.0.0.1:{server.server_port}"
     settings = Settings(public_url=base, body_bytes_max=20_000, page_items_max=2)
-    application = create_app(service, settings, lambda environ: _authenticate(cloud, environ))
+    application = create_app(service, settings, partial(_authenticate, cloud))
     server.set_app(lambda environ, start: _answer(cloud, base, application, environ, start))
     cloud.clouds_file.write_text(yaml.safe_dump({"clouds": {name: _entry(base, name) for name in projects}}))
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
@@ -80,13 +82,12 @@ def _not_ready(_environ: dict[str, Any], _start: Callable[..., Any]) -> Iterable
     raise AssertionError
 
 
-def _authenticate(cloud: SmallCloud, environ: dict[str, Any]) -> None:
+def _authenticate(cloud: SmallCloud, environ: dict[str, Any]) -> Identity | None:
     name = environ.get("HTTP_X_AUTH_TOKEN", "")
-    if name in cloud.projects:
-        environ["HTTP_X_IDENTITY_STATUS"] = "Confirmed"
-        environ["HTTP_X_PROJECT_ID"] = cloud.projects[name]
-        environ["HTTP_X_USER_ID"] = f"user-of-{name}"
-        environ["HTTP_X_ROLES"] = "admin,member,reader" if name in cloud.admins else "member,reader"
+    if name not in cloud.projects:
+        return None
+    roles = {"admin", "member", "reader"} if name in cloud.admins else {"member", "reader"}
+    return Identity(user_id=f"user-of-{name}", project_id=cloud.projects[name], roles=frozenset(roles))
 
 
 def _answer(cloud: SmallCloud, base: str, application: Any, environ: dict[str, Any], start: Any) -> Iterable[bytes]:

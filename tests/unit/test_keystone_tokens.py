@@ -3,13 +3,14 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from openvbs.auth.identity import Identity, IdentityUnavailable, read_identity
-from openvbs.auth.keystone import KeystoneTokens, TokenCache
+from openvbs.auth.identity import Identity, IdentityUnavailable
+from openvbs.auth.keystone import Kept, KeystoneTokens, TokenCache
 
 PROJECT = "a" * 32
 
@@ -114,7 +115,7 @@ def settings(url: str, **more: str) -> dict[str, str]:
     }
 
 
-def check(tokens: KeystoneTokens, token: str | None, **more: str) -> Identity | None:
+def environ_of(token: str | None, **more: str) -> dict[str, Any]:
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/",
@@ -125,8 +126,11 @@ def check(tokens: KeystoneTokens, token: str | None, **more: str) -> Identity | 
     }
     if token is not None:
         environ["HTTP_X_AUTH_TOKEN"] = token
-    tokens(environ)
-    return read_identity(environ)
+    return environ
+
+
+def check(tokens: KeystoneTokens, token: str | None, **more: str) -> Identity | None:
+    return tokens(environ_of(token, **more))
 
 
 def test_a_valid_token_says_who_calls(keystone: Keystone) -> None:
@@ -153,7 +157,9 @@ def test_identity_headers_of_the_request_itself_are_not_believed(keystone: Keyst
     tokens = KeystoneTokens(settings(keystone.url))
     assert check(tokens, None, **forged) is None
     keystone.tokens = {"good": token_of("u1", "reader")}
-    assert check(tokens, "good", **forged) == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"reader"}))
+    for _ in range(4):
+        found = check(tokens, "good", **forged)
+        assert found == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"reader"}))
 
 
 def test_a_service_token_beside_must_be_valid_too(keystone: Keystone) -> None:
@@ -195,9 +201,53 @@ def test_a_token_is_remembered_as_long_as_configured(keystone: Keystone, seconds
     assert keystone.asked == asked
 
 
+def test_a_token_is_known_until_it_expires(keystone: Keystone) -> None:
+    keystone.tokens = {"good": token_of("u1", "reader", expires="2099")}
+    now = [datetime(2098, 12, 31, tzinfo=UTC)]
+    tokens = KeystoneTokens(settings(keystone.url), clock=lambda: now[0])
+
+    def asks_the_library() -> bool:
+        environ = environ_of("good")
+        assert tokens(environ) == Identity(user_id="u1", project_id=PROJECT, roles=frozenset({"reader"}))
+        return "keystone.token_info" in environ
+
+    assert [asks_the_library() for _ in range(4)] == [True, True, False, False]
+    now[0] = datetime(2099, 1, 2, tzinfo=UTC)
+    assert asks_the_library()
+
+
+def test_a_known_token_is_still_no_good_beside_a_bad_service_token(keystone: Keystone) -> None:
+    keystone.tokens = {"good": token_of("u1", "reader"), "user": token_of("someone", "member")}
+    tokens = KeystoneTokens(settings(keystone.url))
+    for _ in range(3):
+        assert check(tokens, "good") is not None
+    assert check(tokens, "good", HTTP_X_SERVICE_TOKEN="user") is None
+    assert check(tokens, "good", HTTP_X_SERVICE_TOKEN="garbage") is None
+
+
+def test_access_rules_of_an_application_credential_hold_for_each_request(keystone: Keystone) -> None:
+    rules = [{"id": "r", "service": "vbs", "method": "GET", "path": "/allowed"}]
+    catalog = [{"type": "vbs", "name": "vbs", "id": "s", "endpoints": []}]
+    restricted = {"id": "c", "name": "c", "restricted": True, "access_rules": rules}
+    keystone.tokens = {"app": token_of("u1", "member", catalog=catalog) | {"application_credential": restricted}}
+    tokens = KeystoneTokens(settings(keystone.url, service_type="vbs"))
+    for _ in range(4):
+        assert check(tokens, "app", PATH_INFO="/allowed") is not None
+        assert check(tokens, "app", PATH_INFO="/other") is None
+
+
+def test_a_token_bound_to_a_kerberos_user_is_so_for_each_request(keystone: Keystone) -> None:
+    keystone.tokens = {"bound": token_of("u1", "member") | {"bind": {"kerberos": "alice"}}}
+    tokens = KeystoneTokens(settings(keystone.url))
+    for _ in range(4):
+        assert check(tokens, "bound", AUTH_TYPE="Negotiate", REMOTE_USER="alice") is not None
+        assert check(tokens, "bound", AUTH_TYPE="Negotiate", REMOTE_USER="mallory") is None
+        assert check(tokens, "bound") is None
+
+
 def test_the_cache_is_bounded() -> None:
     cache = TokenCache(60)
     for number in range(10_050):
-        cache.set(str(number), b"x", time=60)
+        cache.put(str(number), Kept(b"x"))
     assert cache.get("0") is None
-    assert cache.get("10049") == b"x"
+    assert cache.get("10049") == Kept(b"x")
