@@ -2,13 +2,23 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db.rows import from_value, like, metadata_holds, page, to_value
+from openvbs.db.rows import (
+    LISTINGS_KEPT_MAX,
+    Listing,
+    from_value,
+    like_parameter,
+    like_pattern,
+    maker,
+    metadata_holds,
+    to_value,
+)
 from openvbs.db.session import lock, lock_name
-from openvbs.db.tables import backups, jobs
+from openvbs.db.tables import PROJECT, backups, jobs
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, StoredData
 from openvbs.domain.job import NEED_DATA, JobKind, JobStatus
 from openvbs.domain.page import Page
@@ -17,8 +27,11 @@ from openvbs.domain.retention import StoredBackup
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
 _OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
 
+VIEWER = sa.bindparam("viewer", type_=PROJECT)
+"""The project that looks; a parameter of every statement that has COLUMNS or a condition on the seen status."""
 
-def restore_runs(*, project_id: str) -> sa.Exists:
+
+def restore_runs(*, project_id: str | sa.BindParameter[str]) -> sa.Exists:
     """True for a backup that a restore of this project is reading; nobody sees those of others."""
     running = sa.and_(
         jobs.c.backup_id == backups.c.id,
@@ -29,13 +42,26 @@ def restore_runs(*, project_id: str) -> sa.Exists:
     return sa.exists().where(running).correlate_except(jobs)
 
 
-def seen_status(viewer_project_id: str) -> sa.ColumnElement[str]:
-    """The status as a project sees it: ``restoring`` while its own restore of an available backup runs."""
-    own_restore = sa.and_(backups.c.status == BackupStatus.AVAILABLE, restore_runs(project_id=viewer_project_id))
-    return sa.case((own_restore, RESTORING), else_=backups.c.status)
+_OWN_RESTORE = sa.and_(backups.c.status == BackupStatus.AVAILABLE, restore_runs(project_id=VIEWER))
+SEEN_STATUS = sa.case((_OWN_RESTORE, RESTORING), else_=backups.c.status)
+"""The status as the viewer sees it: ``restoring`` while its own restore of an available backup runs."""
 
 
-def progress_percent() -> sa.ColumnElement[int]:
+def is_seen_as(status: str) -> sa.ColumnElement[bool]:
+    """The condition "the viewer sees this status", in a form that an index of what is stored helps with."""
+    if status == RESTORING:
+        return _OWN_RESTORE
+    if status == BackupStatus.AVAILABLE:
+        return sa.and_(backups.c.status == BackupStatus.AVAILABLE, ~restore_runs(project_id=VIEWER))
+    return backups.c.status == sa.bindparam("status")
+
+
+def status_shape(status: str) -> str:
+    """One text for all statuses of which is_seen_as makes the same statement."""
+    return status if status in {RESTORING, BackupStatus.AVAILABLE} else ""
+
+
+def _progress_percent() -> sa.ColumnElement[int]:
     """0 to 100: of the job that makes the backup while it runs, else 100 for a finished one."""
     running = (
         sa.select(sa.case((jobs.c.bytes_total > 0, jobs.c.bytes_done * 100 / jobs.c.bytes_total), else_=0))
@@ -48,18 +74,14 @@ def progress_percent() -> sa.ColumnElement[int]:
     return sa.cast(sa.func.coalesce(running, done), sa.Integer)
 
 
-def columns(viewer_project_id: str) -> list[sa.ColumnElement[Any]]:
-    """Every column of a Backup as the viewer sees it."""
-    plain = [column for column in backups.c if column.name not in {"status", "deleted_at", "purged_at"}]
-    return [
-        *plain,
-        seen_status(viewer_project_id).label("status"),
-        progress_percent().label("progress_percent"),
-    ]
-
-
-def make(row: sa.Row[Any]) -> Backup:
-    return to_value(Backup, row)
+COLUMNS: list[sa.ColumnElement[Any]] = [
+    *(column for column in backups.c if column.name not in {"status", "deleted_at", "purged_at"}),
+    SEEN_STATUS.label("status"),
+    _progress_percent().label("progress_percent"),
+]
+"""Every column of a Backup as the viewer sees it."""
+make = maker(Backup, COLUMNS)
+_LIVE = backups.c.deleted_at.is_(None)
 
 
 def insert(connection: sa.Connection, backup: Backup) -> None:
@@ -67,6 +89,10 @@ def insert(connection: sa.Connection, backup: Backup) -> None:
     values = from_value(backup)
     del values["progress_percent"]
     connection.execute(backups.insert().values(values))
+
+
+_FIND = sa.select(*COLUMNS).where(backups.c.id == sa.bindparam("id"), _LIVE)
+_FIND_OF_OWNER = _FIND.where(backups.c.project_id == sa.bindparam("owner"))
 
 
 def find(
@@ -78,12 +104,10 @@ def find(
     for_update: bool = False,
 ) -> Backup | None:
     """The backup if it is not deleted and, unless owner_project_id is None, belongs to that project."""
-    query = sa.select(*columns(viewer_project_id)).where(backups.c.id == backup_id, backups.c.deleted_at.is_(None))
-    if owner_project_id is not None:
-        query = query.where(backups.c.project_id == owner_project_id)
     if for_update:
         lock_row(connection, backup_id)
-    row = connection.execute(query).first()
+    values = {"id": backup_id, "viewer": viewer_project_id, "owner": owner_project_id}
+    row = connection.execute(_FIND if owner_project_id is None else _FIND_OF_OWNER, values).first()
     return None if row is None else make(row)
 
 
@@ -92,38 +116,25 @@ def lock_row(connection: sa.Connection, backup_id: str) -> None:
     connection.execute(lock(connection, sa.select(backups.c.id).where(backups.c.id == backup_id))).first()
 
 
-SORT_KEYS = ("name", "size", "id", "created_at", "updated_at", "volume_id", "data_timestamp", "status")
+_SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
+    **{key: backups.c[key] for key in ("name", "id", "created_at", "updated_at", "volume_id", "data_timestamp")},
+    "size": backups.c.size_gib,
+    "status": SEEN_STATUS,
+}
+_EXACT = {key: backups.c[key] for key in ("name", "volume_id", "snapshot_id")}
+_LIKE = {"name_like": backups.c.name, "status_like": SEEN_STATUS, "volume_id_like": backups.c.volume_id}
 
 
 def list_page(connection: sa.Connection, query: BackupQuery, *, viewer_project_id: str) -> Page[Backup]:
     """Own backups, or those of all projects where the query says so (the caller has checked that it may)."""
-    status = seen_status(viewer_project_id)
-    conditions: list[sa.ColumnElement[bool]] = [backups.c.deleted_at.is_(None)]
-    if not query.all_projects:
-        conditions.append(backups.c.project_id == viewer_project_id)
-    elif query.project_id is not None:
-        conditions.append(backups.c.project_id == query.project_id)
-    exact = {
-        backups.c.name: query.name,
-        status: query.status,
-        backups.c.volume_id: query.volume_id,
-        backups.c.snapshot_id: query.snapshot_id,
-    }
-    conditions += [column == value for column, value in exact.items() if value is not None]
-    contains = {
-        backups.c.name: query.name_like,
-        status: query.status_like,
-        backups.c.volume_id: query.volume_id_like,
-    }
-    conditions += [like(column, value) for column, value in contains.items() if value is not None]
-    conditions += metadata_holds(backups.c.metadata, query.metadata)
-    order = [(_sort_column(key, status), way) for key, way in query.sort]
-    return page(
+    values = {"viewer": viewer_project_id, "owner": query.project_id if query.all_projects else viewer_project_id}
+    values |= {name: getattr(query, name) for name in (*_EXACT, "status")}
+    values |= {name: like_pattern(text) for name in _LIKE if (text := getattr(query, name)) is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    status = None if query.status is None else status_shape(query.status)
+    return _listing(frozenset(given), status, tuple(query.metadata.items()), query.sort).page(
         connection,
-        sa.select(*columns(viewer_project_id)).where(*conditions),
-        order=order,
-        id_column=backups.c.id,
-        make=make,
+        given,
         limit=query.limit,
         offset=query.offset,
         marker=query.marker,
@@ -131,10 +142,27 @@ def list_page(connection: sa.Connection, query: BackupQuery, *, viewer_project_i
     )
 
 
-def _sort_column(key: str, status: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-    if key == "status":
-        return status
-    return backups.c["size_gib" if key == "size" else key]
+@lru_cache(LISTINGS_KEPT_MAX)
+def _listing(
+    given: frozenset[str],
+    status: str | None,
+    metadata: tuple[tuple[str, str], ...],
+    sort: tuple[tuple[str, str], ...],
+) -> Listing[Backup]:
+    """The list with these filters."""
+    conditions: list[sa.ColumnElement[bool]] = [_LIVE]
+    if "owner" in given:
+        conditions.append(backups.c.project_id == sa.bindparam("owner"))
+    conditions += [column == sa.bindparam(name) for name, column in _EXACT.items() if name in given]
+    conditions += [like_parameter(column, name) for name, column in _LIKE.items() if name in given]
+    conditions += [] if status is None else [is_seen_as(status)]
+    conditions += metadata_holds(backups.c.metadata, dict(metadata))
+    return Listing(
+        sa.select(*COLUMNS).where(*conditions),
+        order=[(_SORT_COLUMNS[key], way) for key, way in sort],
+        id_column=backups.c.id,
+        make=make,
+    )
 
 
 def update(

@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from openvbs.clock import monotonic_seconds
 from openvbs.errors import Unavailable
 
 BUSY_TIMEOUT_SECONDS = 30
 POOL_CONNECTIONS_MAX = 20
+PING_AFTER_SECONDS = 1.0
+"""A connection that has been idle for longer is tried before it is used."""
 
 
 class DatabaseUnavailable(Unavailable):
@@ -17,7 +22,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class Database:
-    """One database. Readers see one consistent moment; writers on SQLite take the write lock at once.
+    """One database. Each statement sees one consistent moment; writers on SQLite take the write lock at once.
 
     A writer that first read under a shared lock and then asked for the write lock would fail at once when another
     came between; BEGIN IMMEDIATE makes it wait its turn instead, up to BUSY_TIMEOUT_SECONDS.
@@ -26,6 +31,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = create_engine(url)
+        # PostgreSQL's default isolation gives each statement its own moment anyway, so BEGIN and ROLLBACK would only
+        # cost a reader two more ways to the server and back.
+        self._readers = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def is_sqlite(self) -> bool:
@@ -33,8 +41,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection in a read transaction. Raises DatabaseUnavailable."""
-        with _errors_named(), self.engine.connect() as connection:
+        """A connection to read with. Raises DatabaseUnavailable."""
+        with _errors_named(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
@@ -62,10 +70,16 @@ def _errors_named() -> Iterator[None]:
 def create_engine(url: str, *, always_immediate: bool = False) -> sa.Engine:
     """An engine with our settings. With always_immediate every SQLite transaction takes the write lock at its start."""
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=POOL_CONNECTIONS_MAX, pool_pre_ping=True)
+        # The connection that was used last is the least likely to have been closed by the other side.
+        engine = sa.create_engine(
+            url, pool_size=POOL_CONNECTIONS_MAX, pool_use_lifo=True, json_deserializer=msgspec.json.decode
+        )
+        _ping_after_idleness(engine)
+        return engine
     engine = sa.create_engine(
         url,
         pool_size=POOL_CONNECTIONS_MAX,
+        json_deserializer=msgspec.json.decode,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
     )
 
@@ -84,6 +98,26 @@ def create_engine(url: str, *, always_immediate: bool = False) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _ping_after_idleness(engine: sa.Engine) -> None:
+    """Look whether a connection still lives before it is used, if it was not used lately.
+
+    SQLAlchemy's own pool_pre_ping asks the server each time, which takes as long as most of our statements.
+    """
+
+    @sa.event.listens_for(engine, "checkin")
+    def _note(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = monotonic_seconds()
+
+    @sa.event.listens_for(engine, "checkout")
+    def _ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        now = monotonic_seconds()
+        if now - record.info.get("used_at", now) > PING_AFTER_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise sa.exc.DisconnectionError from error  # the pool then takes another one
 
 
 def lock(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:

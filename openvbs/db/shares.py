@@ -6,12 +6,13 @@ after they have the locks that they need: what a sweeper has not recorded yet is
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from openvbs.db import backups as backup_rows
-from openvbs.db.rows import from_value, like, page, to_value
+from openvbs.db.rows import LISTINGS_KEPT_MAX, Listing, from_value, like_parameter, like_pattern, maker, to_value
 from openvbs.db.tables import backups, shares
 from openvbs.domain.page import Page
 from openvbs.domain.share import Share, SharedBackup, ShareQuery
@@ -20,6 +21,7 @@ _NOT_ENDED = shares.c.cancelled_at.is_(None)
 _NOW = sa.bindparam("now", type_=shares.c.expires_at.type)
 _LIVE = sa.and_(_NOT_ENDED, sa.or_(shares.c.expires_at.is_(None), shares.c.expires_at > _NOW))
 _SHARE_COLUMNS = [column for column in shares.c if column.name != "cancelled_at"]
+_make_share = maker(Share, _SHARE_COLUMNS)
 
 
 def insert(connection: sa.Connection, share: Share) -> None:
@@ -97,77 +99,106 @@ def end_expired(connection: sa.Connection, backup_id: str, *, now: datetime) -> 
     return [to_value(Share, row) for row in rows]
 
 
-def _joined(viewer_project_id: str) -> sa.Select[Any]:
-    """Live shares with their backups. Column names of the share are prefixed."""
-    return (
-        sa.select(
-            *[column.label(f"share_{column.name}") for column in _SHARE_COLUMNS],
-            *backup_rows.columns(viewer_project_id),
-        )
-        .join(backups, backups.c.id == shares.c.backup_id)
-        .where(_LIVE, backups.c.deleted_at.is_(None))
-    )
+_SHARED = (
+    sa.select(*[column.label(f"share_{column.name}") for column in _SHARE_COLUMNS], *backup_rows.COLUMNS)
+    .join(backups, backups.c.id == shares.c.backup_id)
+    .where(_LIVE, backups.c.deleted_at.is_(None))
+)
+"""Live shares with their backups."""
 
 
-def _make(row: sa.Row[Any]) -> SharedBackup:
-    values = row._mapping  # noqa: SLF001 - SQLAlchemy's public way to read by name
-    share = Share(**{column.name: values[f"share_{column.name}"] for column in _SHARE_COLUMNS})
-    return SharedBackup(share, backup_rows.make(row))
+def _make(row: Sequence[Any]) -> SharedBackup:
+    own = len(_SHARE_COLUMNS)
+    return SharedBackup(_make_share(row[:own]), backup_rows.make(row[own:]))
+
+
+_FIND_SHARED = _SHARED.where(
+    shares.c.id == sa.bindparam("id"),
+    sa.or_(shares.c.from_project_id == backup_rows.VIEWER, shares.c.to_project_id == backup_rows.VIEWER),
+)
 
 
 def find_shared(
     connection: sa.Connection, share_id: str, *, party_project_id: str, now: datetime
 ) -> SharedBackup | None:
     """A live share with its backup, for its owner or its recipient."""
-    party = sa.or_(shares.c.from_project_id == party_project_id, shares.c.to_project_id == party_project_id)
-    row = connection.execute(_joined(party_project_id).where(shares.c.id == share_id, party), {"now": now}).first()
+    row = connection.execute(_FIND_SHARED, {"id": share_id, "viewer": party_project_id, "now": now}).first()
     return None if row is None else _make(row)
 
 
-def _filtered(query: ShareQuery, viewer_project_id: str) -> sa.Select[Any]:
-    mine = shares.c.to_project_id if query.share_to_me else shares.c.from_project_id
-    conditions: list[sa.ColumnElement[bool]] = [mine == viewer_project_id]
-    exact = {
-        backup_rows.seen_status(viewer_project_id): query.status,
-        backups.c.volume_id: query.volume_id,
-        shares.c.backup_id: query.backup_id,
-        shares.c.from_project_id: query.from_project_id,
-        shares.c.to_project_id: query.to_project_id,
-        backups.c.availability_zone: query.availability_zone,
-    }
-    conditions += [column == value for column, value in exact.items() if value is not None]
-    if query.name_like is not None:
-        conditions.append(like(backups.c.name, query.name_like))
-    return _joined(viewer_project_id).where(*conditions)
+_OF_SHARE = {name: shares.c[name] for name in ("backup_id", "from_project_id", "to_project_id")}
+_OF_BACKUP = {name: backups.c[name] for name in ("volume_id", "availability_zone")}
+_SORT_COLUMNS: dict[str, list[sa.ColumnElement[Any]]] = {
+    "name": [backups.c.name],
+    "status": [backup_rows.SEEN_STATUS],
+    "size": [backups.c.size_gib],
+    "id": [shares.c.id],
+    "created_at": [shares.c.created_at],
+    "updated_at": [shares.c.updated_at],
+    "container_format": [],
+    "disk_format": [],
+}
+
+
+def _given(query: ShareQuery, viewer_project_id: str, now: datetime) -> dict[str, Any]:
+    """The filters that the query has, by their parameters' names."""
+    values = {name: getattr(query, name) for name in (*_OF_SHARE, *_OF_BACKUP, "status")}
+    name_like = None if query.name_like is None else like_pattern(query.name_like)
+    values |= {"name_like": name_like, "viewer": viewer_project_id, "now": now}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _conditions(given: frozenset[str], status: str | None, *, share_to_me: bool) -> list[sa.ColumnElement[bool]]:
+    mine = shares.c.to_project_id if share_to_me else shares.c.from_project_id
+    exact = _OF_SHARE | _OF_BACKUP
+    return [
+        mine == backup_rows.VIEWER,
+        *(column == sa.bindparam(name) for name, column in exact.items() if name in given),
+        *([like_parameter(backups.c.name, "name_like")] if "name_like" in given else []),
+        *([] if status is None else [backup_rows.is_seen_as(status)]),
+    ]
 
 
 def list_page(
     connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str, now: datetime
 ) -> Page[SharedBackup]:
     """Live shares from the viewer, or with share_to_me to it. MarkerNotFound for a marker that is not among them."""
-    keys: dict[str, list[sa.ColumnElement[Any]]] = {
-        "name": [backups.c.name],
-        "status": [backup_rows.seen_status(viewer_project_id)],
-        "size": [backups.c.size_gib],
-        "id": [shares.c.id],
-        "created_at": [shares.c.created_at],
-        "updated_at": [shares.c.updated_at],
-        "container_format": [],
-        "disk_format": [],
-    }
-    order = [(column, query.sort_dir) for column in keys[query.sort_key]]
-    return page(
-        connection,
-        _filtered(query, viewer_project_id).params(now=now),
-        order=[*order, (shares.c.created_at, "desc")],
+    given = _given(query, viewer_project_id, now)
+    status = None if query.status is None else backup_rows.status_shape(query.status)
+    listing = _listing(
+        frozenset(given), status, share_to_me=query.share_to_me, sort_key=query.sort_key, sort_dir=query.sort_dir
+    )
+    return listing.page(connection, given, limit=query.limit, offset=query.offset, marker=query.marker)
+
+
+@lru_cache(LISTINGS_KEPT_MAX)
+def _listing(
+    given: frozenset[str], status: str | None, *, share_to_me: bool, sort_key: str, sort_dir: str
+) -> Listing[SharedBackup]:
+    """The list with these filters and this order."""
+    return Listing(
+        _SHARED.where(*_conditions(given, status, share_to_me=share_to_me)),
+        order=[*[(column, sort_dir) for column in _SORT_COLUMNS[sort_key]], (shares.c.created_at, "desc")],
         id_column=shares.c.id,
         make=_make,
-        limit=query.limit,
-        offset=query.offset,
-        marker=query.marker,
     )
 
 
 def count(connection: sa.Connection, query: ShareQuery, *, viewer_project_id: str, now: datetime) -> int:
-    matching = _filtered(query, viewer_project_id).with_only_columns(shares.c.id).subquery()
-    return connection.scalar(sa.select(sa.func.count()).select_from(matching), {"now": now}) or 0
+    """How many shares list_page would show without paging."""
+    given = _given(query, viewer_project_id, now)
+    status = None if query.status is None else backup_rows.status_shape(query.status)
+    return connection.scalar(_counting(frozenset(given), status, share_to_me=query.share_to_me), given) or 0
+
+
+@lru_cache(LISTINGS_KEPT_MAX)
+def _counting(given: frozenset[str], status: str | None, *, share_to_me: bool) -> sa.Select[Any]:
+    """Counts the shares that the list with these filters has.
+
+    The backup is looked at only where a filter is about it: the deletion of a backup ends its shares when it is
+    accepted, so a live share always has one.
+    """
+    counted = sa.select(sa.func.count()).select_from(shares).where(_LIVE)
+    if given & {*_OF_BACKUP, "name_like", "status"}:
+        counted = counted.join(backups, backups.c.id == shares.c.backup_id)
+    return counted.where(*_conditions(given, status, share_to_me=share_to_me))
