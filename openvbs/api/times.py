@@ -6,10 +6,13 @@ from typing import Any
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
+_T6_LENGTH = len("2026-03-04T05:06:07.000089")
+_T3_LENGTH = len("2026-03-04T05:06:07.089")
+
 
 def t6(moment: datetime) -> str:
     """``2026-03-04T05:06:07.000089``: always six digits, never a zone. Go clients break on a Z."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:_T6_LENGTH]
 
 
 def t6_or_none(moment: datetime | None) -> str | None:
@@ -18,7 +21,7 @@ def t6_or_none(moment: datetime | None) -> str | None:
 
 def t3(moment: datetime) -> str:
     """``2026-03-04T05:06:07.089``, as tasks of policies have it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:_T3_LENGTH]
 
 
 def t3_or_none(moment: datetime | None) -> str | None:
