@@ -8,9 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from openvbs.engine.chunker import Run, batches_of, runs_of
-from openvbs.engine.errors import BackupExists, BackupMissing, MustUploadAgain
+from openvbs.engine.errors import BackupExists, BackupMissing, BlockMissing, Corrupt, MustUploadAgain
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import Kind
+from openvbs.engine.hints import HintSample
 from openvbs.engine.ids import ZERO_ID, BlockId
 from openvbs.engine.leases import Lease
 from openvbs.engine.packing import Packing
@@ -28,7 +29,7 @@ BATCH_BYTES = 4 * MIB
 """What a thread reads, hashes and seals at a time; blocks of a batch lie together in one pack."""
 THREADS_MAX = 8
 _WAIT_SECONDS = 0.25
-_TRIES_MAX = 3
+_TRIES_MAX = 4
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,9 @@ def upload(
 ) -> Uploaded:
     """Store every block and page of the volume, durably, but make no backup visible yet.
 
-    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread.
-    If it is stopped or fails, what was stored is found again by the next try.
+    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread. If a
+    sample of it shows that this is not true, all is read, and stats.hints_wrong says so. If the upload is stopped or
+    fails, what was stored is found again by the next try.
     """
     with repository.working("backup") as lease:
         volume = _Upload(repository, source, lease, on_progress, checkpoint)
@@ -137,12 +139,30 @@ class _Upload:
     def run(self, parent: str | None) -> tuple[Tree, BackupStats]:
         """Upload until every pack that was relied on is proven to be there."""
         written = BackupStats()
+        hints_wrong = 0
         for _ in range(_TRIES_MAX):
-            tree, packing = self._pass(parent)
+            try:
+                tree, packing = self._pass(parent)
+                wrong = self._hints.wrong_blocks(self._repository, self._source, self._shape)
+            except (BlockMissing, Corrupt):
+                if parent is None:
+                    raise
+                _log.warning("the tree of the parent backup %s is damaged; all blocks are read", parent, exc_info=True)
+                parent = None
+                continue
             written = _plus_written(written, packing)
+            if wrong:
+                _log.warning("the source says that blocks are unchanged which are not (%s); all are read", wrong)
+                hints_wrong, parent = len(wrong), None
+                continue
             lost = lost_packs(self._repository, packing.reused - packing.written)
             if not lost:
-                return tree, replace(self._stats, bytes_stored=written.bytes_stored, object_count=written.object_count)
+                return tree, replace(
+                    self._stats,
+                    bytes_stored=written.bytes_stored,
+                    object_count=written.object_count,
+                    hints_wrong=hints_wrong,
+                )
             _log.warning("%d packs are in the index but not in the store; their blocks are stored again", len(lost))
             self._repository.index.forget(lost)
             parent = None  # what was taken over unread may lie in the lost packs
@@ -151,6 +171,7 @@ class _Upload:
     def _pass(self, parent: str | None) -> tuple[Tree, Packing]:
         self._stats = BackupStats(blocks_total=self._shape.blocks)
         self._bytes_done = 0
+        self._hints = HintSample()
         packing = Packing(self._repository, threads=self._threads + 1)
         builder = TreeBuilder(self._shape, packing.store_page)
         try:
@@ -213,6 +234,7 @@ class _Upload:
             else:
                 yield replace(piece.run, kind=ExtentKind.DATA)
                 continue
+            self._hints.took_over(piece, run)
             self._count(blocks_same=piece.run.count)
             self._done(self._bytes_of(piece.run))
 

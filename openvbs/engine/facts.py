@@ -46,6 +46,8 @@ class BackupStats:
     """Size of the packs written."""
     object_count: int = 0
     """Number of packs written."""
+    hints_wrong: int = 0
+    """Blocks, of a sample, that the source said were unchanged and were not; so all was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,11 @@ class TargetTooSmall(SourceError):
 
 
 class ExtentKind(Enum):
-    """What an extent holds: bytes to read, zeros (also holes), or the same bytes as the parent backup."""
+    """What an extent holds: bytes to read, zeros (also holes), or the same bytes as the parent backup.
+
+    SAME is a hint of a source that was opened against the state that the parent backup was made of; HintedSource makes
+    one of a list of changes. Who opens it names that parent to the engine, which checks a sample of what is SAME.
+    """
 
     DATA = "data"
     ZERO = "zero"
