@@ -18,6 +18,7 @@ from openvbs.domain.errors import (
     BackupNotDeletable,
     BackupsPerVolumeExceeded,
     BackupUnfinished,
+    ForeignBackup,
     NoParentBackup,
     SnapshotBusy,
     SnapshotInError,
@@ -179,6 +180,13 @@ def get_backup(service: Service, caller: Caller, backup_id: str) -> tuple[Backup
     return seen.backup, seen.as_recipient
 
 
+def get_tags(service: Service, caller: Caller, backup_id: str) -> dict[str, str]:
+    """The tags of an own backup. Raises BackupNotFound, RecipientForbidden."""
+    service.permissions.require(caller, "backup:show")
+    with service.database.read() as connection:
+        return owned_backup(service, connection, caller, backup_id).tags
+
+
 def update_backup(
     service: Service,
     caller: Caller,
@@ -188,10 +196,12 @@ def update_backup(
     description: str | Unset | None = UNSET,
     metadata: dict[str, str] | Unset = UNSET,
 ) -> Backup:
-    """Change what is given. Raises BackupNotFound, RecipientForbidden."""
+    """Change what is given. Raises BackupNotFound, RecipientForbidden, ForeignBackup."""
     service.permissions.require(caller, "backup:update")
     with service.database.write() as connection:
         backup = owned_backup(service, connection, caller, backup_id, for_update=True)
+        if backup.project_id != caller.project_id:
+            raise ForeignBackup
         values: dict[str, Any] = given(name=name, description=description, metadata=metadata)
         backups.update(connection, backup_id, now=service.clock(), **values)
         record(

@@ -53,6 +53,7 @@ _VBS_ROUTES = (
     Route("DELETE", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
     Route("POST", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
     Route("DELETE", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
+    Route("GET", f"{_CLOUD}/{{backup_id}}/tags", backups.show_tags, "backup:show", VBS, id_may_be_empty=True),
     Route("POST", f"{_CLOUD}/{{backup_id}}/restore", backups.restore, "backup:restore", VBS, id_may_be_empty=True),
     Route("POST", _SHARING, shares.share, "share:create", VBS),
     Route("DELETE", _SHARING, shares.cancel_without_id, "share:cancel", VBS),

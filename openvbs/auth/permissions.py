@@ -32,7 +32,11 @@ _POLICY = f"{_V2}/backuppolicy/{{id}}"
 ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
         "backup:list": (ANYONE, "List backups.", (("GET", f"{_V3}/backups"), ("GET", f"{_V3}/backups/detail"))),
-        "backup:show": (ANYONE, "Show a backup.", (("GET", f"{_V3}/backups/{{id}}"),)),
+        "backup:show": (
+            ANYONE,
+            "Show a backup or its tags.",
+            (("GET", f"{_V3}/backups/{{id}}"), ("GET", f"{_V2}/cloudbackups/{{id}}/tags")),
+        ),
         "backup:create": (
             WRITER,
             "Create a backup.",

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from openvbs.db.json_text import json_text
 from openvbs.domain.errors import MarkerNotFound
 from openvbs.domain.page import Page
 
@@ -169,6 +170,7 @@ def _beyond(column: sa.ColumnElement[Any], way: str, value: sa.BindParameter[Any
     return column.is_not(None) if value is None else column < value
 
 
-def metadata_holds(column: sa.ColumnElement[Any], wanted: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:
-    """Conditions that a JSON object column holds each wanted key with its value."""
-    return [column[key].as_string() == value for key, value in wanted.items()]
+def metadata_holds(column: sa.ColumnElement[Any], wanted: Mapping[str, str | None]) -> list[sa.ColumnElement[bool]]:
+    """Conditions that a JSON object column of texts holds each wanted key: with its value, or None for any."""
+    found = {key: json_text(column, key) for key in wanted}
+    return [found[key].is_not(None) if value is None else found[key] == value for key, value in wanted.items()]

@@ -71,12 +71,9 @@ def _list_page(
     conditions: list[sa.ColumnElement[bool]] = [table.c.deleted_at.is_(None)]
     if not query.all_projects:
         conditions.append(table.c.project_id == project_id)
-    elif query.project_id is not None:
-        conditions.append(table.c.project_id == query.project_id)
-    exact = {table.c.name: query.name, table.c.status: query.status}
-    if "volume_id" in table.c:
-        exact[table.c.volume_id] = query.volume_id
-    conditions += [column == value for column, value in exact.items() if value is not None]
+    filters = ("name", "status", "project_id", "user_id", "volume_id", "availability_zone", "bootable", "size_gib")
+    wanted = {name: getattr(query, name) for name in filters}
+    conditions += [table.c[name] == value for name, value in wanted.items() if value is not None]
     conditions += metadata_holds(table.c.metadata, query.metadata)
     return page(
         connection,

@@ -151,13 +151,20 @@ class BackupQuery:
     name_like: str | None = None
     status_like: str | None = None
     volume_id_like: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str | None] = field(default_factory=dict)
+    """Tags that it must all have; None stands for any value."""
     all_projects: bool = False
     """Admins only; ignored for others."""
     project_id: str | None = None
-    """With all_projects: only this one's."""
+    id: str | None = None
+    user_id: str | None = None
+    availability_zone: str | None = None
+    container: str | None = None
+    size_gib: int | None = None
+    parent_id: str | None = None
+    """No backup has a parent, so none matches."""
     sort: tuple[tuple[str, str], ...] = (("created_at", "desc"),)
-    """(key, asc|desc) pairs; keys: name, status, size, id, created_at, updated_at, volume_id, data_timestamp."""
+    """(key, asc|desc) pairs; the keys are ``db.backups.SORT_KEYS``."""
     limit: int = 1000
     offset: int = 0
     marker: str | None = None

@@ -100,6 +100,15 @@ class RecipientForbidden(Forbidden):
         self.backup = backup
 
 
+class ForeignBackup(Forbidden):
+    """An administrator would change what it may only read and delete."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An administrator reads and deletes other projects' backups; only their own project changes them."
+        )
+
+
 class BadRequest(RuleError):
     """A value breaks a rule."""
 

@@ -125,8 +125,13 @@ class VolumeQuery:
     volume_id: str | None = None
     """Snapshots only."""
     metadata: dict[str, str] = field(default_factory=dict)
+    availability_zone: str | None = None
+    """Volumes only, as the next two are."""
+    bootable: bool | None = None
+    size_gib: int | None = None
     all_projects: bool = False
     project_id: str | None = None
+    user_id: str | None = None
     sort: tuple[tuple[str, str], ...] = (("created_at", "desc"),)
     limit: int = 1000
     offset: int = 0

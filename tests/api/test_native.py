@@ -322,8 +322,11 @@ def test_lists_filter_sort_page_and_count(alpha: Client, service: Service) -> No
 
     assert found("") == ids[::-1]
     assert found("sort=created_at:asc") == ids
-    assert found("sort_key=name,created_at&sort_dir=desc,asc") == ids
-    assert found("sort=name,size:asc&limit=1") == [max(ids)]
+    assert found("sort_key=name,created_at&sort_dir=desc,asc", "3.37") == ids
+    assert found("sort_key=display_name,created_at&sort_dir=desc,asc") == ids
+    assert found("sort=name,size:asc&limit=1", "3.64") == [max(ids)]
+    for key in ("availability_zone", "container", "snapshot_id", "project_id"):
+        assert found(f"sort={key}:asc,created_at:asc") == ids
     assert found("status=available&limit=2&offset=1") == ids[1::-1]
     assert found("name=b&all_tenants=1") == ids[::-1]
     assert found("name=B") == []
@@ -354,10 +357,14 @@ def test_lists_filter_sort_page_and_count(alpha: Client, service: Service) -> No
         (f"marker={UNKNOWN}", "3.0", 404),
         ("sort=created_at&sort_key=name", "3.0", 400),
         ("sort_key=secret", "3.0", 400),
-        ("sort_key=name&sort_dir=up", "3.0", 400),
-        ("sort_key=name&sort_dir=asc,desc", "3.0", 400),
+        ("sort_key=size&sort_dir=up", "3.0", 400),
+        ("sort_key=size&sort_dir=asc,desc", "3.0", 400),
         ("sort_key=container_format", "3.0", 200),
         ("sort_key=display_name", "3.0", 200),
+        ("sort_key=name", "3.36", 400),
+        ("sort=name:asc", "3.37", 200),
+        ("snapshot_id=x", "3.30", 200),
+        ("snapshot_id=x", "3.31", 400),
         ("host=x", "3.30", 200),
         ("host=x", "3.31", 400),
         ("project_id=x", "3.31", 400),
@@ -383,8 +390,41 @@ def test_an_admin_lists_every_project_when_it_asks(admin: Client, alpha: Client,
     assert [row["id"] for row in rows] == [theirs, mine]
     rows = admin.get(f"/v3/{{p}}/backups?all_tenants=1&project_id={ALPHA}", **at("3.64"))["backups"]
     assert [row["id"] for row in rows] == [mine]
+    assert admin.get(f"/v3/{{p}}/backups?project_id={ALPHA}")["backups"] == [], "only those of its own project"
     assert len(admin.get("/v3/{p}/volumes?all_tenants=1")["volumes"]) == 2
     assert len(alpha.get("/v3/{p}/volumes?all_tenants=1")["volumes"]) == 1
+
+
+@pytest.mark.parametrize("version", ["3.0", "3.64"])
+def test_an_admin_filters_by_any_column(admin: Client, alpha: Client, service: Service, version: str) -> None:
+    add_backup(service, GAMMA)
+    mine = add_backup(service, ALPHA, container="tapes", availability_zone="hall-2")
+
+    def found(query: str, client: Client = admin) -> list[str]:
+        return [row["id"] for row in client.get(f"/v3/{{p}}/backups?all_tenants=1&{query}", **at(version))["backups"]]
+
+    for query in (f"id={mine.upper()}", f"user_id=user-of-{ALPHA}", "container=tapes", "availability_zone=hall-2"):
+        assert found(query) == [mine], query
+    assert len(found("size=1")) == 2
+    for query in ("size=2", f"parent_id={mine}", f"snapshot_id={UNKNOWN}", "container=x", "user_id=x"):
+        assert found(query) == [], query
+    assert bad_request(admin.send("GET", "/v3/{p}/backups?size=x", **at(version)))
+    if version == "3.0":
+        assert found("container=x", alpha) == [mine], "as anything unknown, it is ignored for others"
+
+
+def test_an_admin_reads_and_deletes_what_is_anothers_but_changes_nothing(
+    admin: Client, alpha: Client, beta: Client, service: Service
+) -> None:
+    backup = add_backup(service, ALPHA)
+    one = f"/v3/{{p}}/backups/{backup}"
+    answer = admin.send("PUT", one, body={"backup": {"name": "x"}}, **at("3.64"))
+    assert (answer.status, answer.code, list(answer.json())) == (403, "VolumeBackup.0042", ["forbidden"])
+    assert admin.send("POST", f"{one}/restore", body={"restore": {}}).status == 404
+    assert alpha.get(one)["backup"]["name"] == "b"
+    assert beta.send("PUT", one, body={"backup": {"name": "x"}}, **at("3.64")).status == 404
+    assert admin.get(one)["backup"]["id"] == backup
+    assert admin.send("DELETE", one).status == 202
 
 
 @pytest.mark.parametrize("base", ["/v2/{p}", "/v3/{p}"])
@@ -407,7 +447,11 @@ def test_volumes(alpha: Client, gamma: Client, service: Service, base: str) -> N
     assert alpha.get(f"{base}/volumes/detail?name=disk")["volumes"] == [detail]
     assert alpha.get(f"{base}/volumes?metadata=%7B%27a%27%3A+%27b%27%7D")["volumes"][0]["id"] == shown["id"]
     assert alpha.send("GET", f"{base}/volumes?metadata=nonsense").status == 400
-    assert alpha.send("GET", f"{base}/volumes?bootable=true").status == 400
+    assert alpha.send("GET", f"{base}/volumes?group_id=x").status == 400
+    for query, there in (("bootable=true", 1), ("bootable=F", 1), ("size=2", 1), ("size=3&availability_zone=nova", 0)):
+        assert len(alpha.get(f"{base}/volumes?{query}")["volumes"]) == there, query
+    for bad in ("bootable=maybe", "size=large"):
+        assert bad_request(alpha.send("GET", f"{base}/volumes?{bad}"))
     changed = alpha.send("PUT", one, body={"volume": {"display_name": "w", "description": None}})
     assert (changed.status, changed.json()["volume"]["name"], set(changed.json()["volume"])) == (200, "w", MADE_VOLUME)
     assert gamma.send("GET", one).status == 404

@@ -33,6 +33,7 @@ DOORS: dict[str, tuple[str, str, object, tuple[int, ...]]] = {
     "delete": ("POST", "/v2/{p}/cloudbackups/{backup}", None, (200, 403, 403, 404, 404, 200, 403)),
     "delete by DELETE": ("DELETE", "/v2/{p}/cloudbackups/{backup}", None, (200, 403, 403, 404, 404, 200, 403)),
     "restore": ("POST", "/v2/{p}/cloudbackups/{backup}/restore", RESTORE, (200, 403, 200, 404, 404, 200, 403)),
+    "tags": ("GET", "/v2/{p}/cloudbackups/{backup}/tags", None, (200, 200, 403, 404, 404, 200, 403)),
     "quota": ("GET", "/v2/{p}/cloudbackups/quota", None, (200, 200, 200, 200, 200, 200, 403)),
     "share": ("POST", SHARING, SHARE, (200, 403, 403, 404, 404, 200, 403)),
     "shares": ("GET", f"{SHARING}/detail", None, (200, 200, 200, 200, 200, 200, 403)),
@@ -55,7 +56,7 @@ DOORS: dict[str, tuple[str, str, object, tuple[int, ...]]] = {
     "v3 list": ("GET", "/v3/{p}/backups", None, (200, 200, 200, 200, 200, 400, 400)),
     "v3 detail": ("GET", "/v3/{p}/backups/detail", None, (200, 200, 200, 200, 200, 400, 400)),
     "v3 show": ("GET", "/v3/{p}/backups/{backup}", None, (200, 200, 200, 404, 200, 400, 400)),
-    "v3 update": ("PUT", "/v3/{p}/backups/{backup}", {"backup": {"name": "x"}}, (200, 403, 403, 404, 200, 400, 400)),
+    "v3 update": ("PUT", "/v3/{p}/backups/{backup}", {"backup": {"name": "x"}}, (200, 403, 403, 404, 403, 400, 400)),
     "v3 delete": ("DELETE", "/v3/{p}/backups/{backup}", None, (202, 403, 403, 404, 202, 400, 400)),
     "v3 restore": ("POST", "/v3/{p}/backups/{backup}/restore", RESTORE, (202, 403, 202, 404, 404, 400, 400)),
     "v3 restore, new": (

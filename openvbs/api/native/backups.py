@@ -9,7 +9,8 @@ from openvbs.api import query
 from openvbs.api.ids import uuid_or_none
 from openvbs.api.native import bodies, lists, views
 from openvbs.api.native.records import decode, encode
-from openvbs.api.wire import Answer, Call, with_job
+from openvbs.api.vbs.bodies import TAGS_MAX
+from openvbs.api.wire import BAD_REQUEST, Answer, Call, WireError, with_job
 from openvbs.domain.backup import Backup, BackupQuery
 from openvbs.domain.errors import BackupNotFound, RestoreBackupNotFound
 
@@ -91,12 +92,26 @@ def import_record(call: Call) -> Answer:
 
 def _list(call: Call, *, detailed: bool) -> Answer:
     values = query.parse(call.request.query_string)
-    page = actions.list_backups(call.service, call.caller, BackupQuery(**lists.arguments(call, lists.BACKUPS, values)))
+    wanted = lists.arguments(call, lists.BACKUPS, values)
+    if not call.is_v3:
+        wanted["tags"] = _tags(values.get("tags"))
+    page = actions.list_backups(call.service, call.caller, BackupQuery(**wanted))
 
     def view(backup: Backup) -> dict[str, object]:
         return views.backup_detail(call, backup) if detailed else views.backup_summary(call, backup)
 
     return lists.answer(call, lists.BACKUPS, values, page, view)
+
+
+def _tags(text: str | None) -> dict[str, str | None]:
+    """``tags=team=core,tier``: tags that must all be there, with this value or with any. Ours."""
+    wanted: dict[str, str | None] = {}
+    for part in [] if text is None else text.split(","):
+        key, equals, value = part.partition("=")
+        if key in wanted or len(wanted) == TAGS_MAX:
+            raise WireError(400, BAD_REQUEST, f"tags must hold up to {TAGS_MAX} different keys.")
+        wanted[key] = value if equals else None
+    return wanted
 
 
 def _backup_id(call: Call, *, missing: type[BackupNotFound] = BackupNotFound) -> str:

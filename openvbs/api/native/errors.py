@@ -22,6 +22,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], int] = MappingProxyType(
         domain.MarkerNotFound: 404,
         domain.Forbidden: 403,
         domain.RecipientForbidden: 403,
+        domain.ForeignBackup: 403,
         domain.BadRequest: 400,
         domain.TargetTooSmall: 400,
         domain.NoParentBackup: 400,

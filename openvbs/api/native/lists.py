@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from openvbs.api import query
+from openvbs.api.microversion import VERSION_MIN, Version
 from openvbs.api.paging import next_links
 from openvbs.api.wire import BAD_REQUEST, Answer, Call, WireError
 from openvbs.domain.page import Page
@@ -17,6 +18,7 @@ _EQUAL_RANK = frozenset({"container_format", "disk_format"})
 _FILTERS_STRICT_FROM = (3, 31)
 _COUNT_FROM = (3, 45)
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,22 +30,33 @@ class Kind:
     like_filters: frozenset[str]
     """May be given with ``~`` for a substring."""
     sort_keys: frozenset[str]
+    admin_filters: frozenset[str] = frozenset({"project_id", "user_id"})
+    """What an administrator may filter by besides, on /v3."""
     foreign_filters: frozenset[str] = frozenset()
     """Cinder's filters that we have no answer to: refused, since ignoring one would give a wrong list."""
+    name_sorted_from: Version = VERSION_MIN
+    """First microversion that knows ``name`` as a key to sort by."""
 
 
 BACKUPS = Kind(
     plural="backups",
     filters=frozenset({"name", "status", "volume_id"}),
     like_filters=frozenset({"name", "status", "volume_id"}),
-    sort_keys=frozenset({"name", "status", "size", "id", "created_at", "updated_at", "volume_id", "data_timestamp"}),
-)
+    sort_keys=frozenset({
+        "name", "status", "size", "id", "created_at", "updated_at", "volume_id", "data_timestamp", "availability_zone",
+        "container", "snapshot_id", "project_id",
+    }),
+    admin_filters=frozenset({
+        "project_id", "user_id", "id", "snapshot_id", "availability_zone", "container", "size", "parent_id",
+    }),
+    name_sorted_from=(3, 37),
+)  # fmt: skip
 VOLUMES = Kind(
     plural="volumes",
-    filters=frozenset({"name", "status", "metadata"}),
+    filters=frozenset({"name", "status", "metadata", "availability_zone", "bootable", "size"}),
     like_filters=frozenset(),
     sort_keys=frozenset({"name", "status", "size", "id", "created_at", "updated_at", "bootable", "availability_zone"}),
-    foreign_filters=frozenset({"availability_zone", "bootable", "size", "group_id", "glance_metadata"}),
+    foreign_filters=frozenset({"migration_status", "group_id", "glance_metadata"}),
 )
 SNAPSHOTS = Kind(
     plural="snapshots",
@@ -59,7 +72,6 @@ def arguments(call: Call, kind: Kind, values: dict[str, str]) -> dict[str, Any]:
     wanted = _filters(call, kind, values)
     if call.caller.is_admin and call.is_v3:
         wanted["all_projects"] = values.get("all_tenants", "").lower() in _TRUE
-        wanted["project_id"] = values.get("project_id")
     with_count = call.version >= _COUNT_FROM and query.qbool(values, "with_count")
     return {
         **wanted,
@@ -87,11 +99,12 @@ def answer(
 def _filters(call: Call, kind: Kind, values: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     strict = call.version >= _FILTERS_STRICT_FROM
+    exact = kind.filters | kind.admin_filters if call.caller.is_admin and call.is_v3 else kind.filters
     unknown = []
     for key, value in values.items():
         name, like = key.removesuffix("~"), key.endswith("~")
-        if key in kind.filters:
-            found[key] = _filter_value(key, value)
+        if key in exact:
+            found[_FIELDS.get(key, key)] = _READERS.get(key, str)(value)
         elif like and name in kind.like_filters and strict:
             found[f"{name}_like"] = value
         elif key in kind.foreign_filters:
@@ -99,18 +112,14 @@ def _filters(call: Call, kind: Kind, values: dict[str, str]) -> dict[str, Any]:
         elif key == "with_count":
             if strict and call.version < _COUNT_FROM:
                 unknown.append(key)
-        elif key not in _PAGING and not (key == "project_id" and call.caller.is_admin) and strict:
+        elif key not in _PAGING and strict:
             unknown.append(key)
     if unknown:
         raise WireError(400, BAD_REQUEST, f"Invalid filters {', '.join(sorted(unknown))} are found in query options.")
     return found
 
 
-def _filter_value(key: str, value: str) -> Any:
-    if key == "volume_id":
-        return value.lower()
-    if key != "metadata":
-        return value
+def _metadata(value: str) -> dict[str, str]:
     try:
         # Clients send Python's text of a dict, as they do to Cinder.
         wanted = ast.literal_eval(value)
@@ -119,6 +128,26 @@ def _filter_value(key: str, value: str) -> Any:
     if not isinstance(wanted, dict) or not all(isinstance(text, str) for pair in wanted.items() for text in pair):
         raise _bad("metadata", "must be a dict of texts, like {'key': 'value'}")
     return wanted
+
+
+def _bootable(value: str) -> bool:
+    if value.lower() not in _TRUE | _FALSE:
+        raise _bad("bootable", f"must be a boolean, not {value!r}")
+    return value.lower() in _TRUE
+
+
+def _size(value: str) -> int:
+    return query.qint({"size": value}, "size", default=0)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "metadata": _metadata,
+    "bootable": _bootable,
+    "size": _size,
+    **dict.fromkeys(("id", "volume_id", "snapshot_id"), str.lower),
+}
+"""How a filter's value is read, where it is not the text itself."""
+_FIELDS = {"size": "size_gib"}
 
 
 def _sort(call: Call, kind: Kind, values: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -133,15 +162,17 @@ def _sort(call: Call, kind: Kind, values: dict[str, str]) -> tuple[tuple[str, st
         if len(ways) > len(keys):
             raise _bad("sort_dir", "has more entries than sort_key")
         pairs = [(key.strip(), way.strip()) for key, way in zip(keys, ways + [""] * len(keys), strict=False)]
+    sortable = {"display_name": "name", **{key: key for key in kind.sort_keys}}
+    if call.is_v3 and call.version < kind.name_sorted_from:
+        del sortable["name"]
     order = []
     for key, way in pairs:
-        name = "name" if key == "display_name" else key
         if way not in {"", "asc", "desc"}:
             raise _bad("sort_dir", f"must be asc or desc, not {way!r}")
-        if name in kind.sort_keys:
-            order.append((name, way or "desc"))
-        elif call.is_v3 and name not in _EQUAL_RANK:
-            raise _bad("sort_key", f"must be one of {', '.join(sorted(kind.sort_keys))}, not {key!r}")
+        if key in sortable:
+            order.append((sortable[key], way or "desc"))
+        elif call.is_v3 and key not in _EQUAL_RANK:
+            raise _bad("sort_key", f"must be one of {', '.join(sorted(sortable))}, not {key!r}")
     return tuple(order) or (("created_at", "desc"),)
 
 

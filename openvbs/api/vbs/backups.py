@@ -6,7 +6,7 @@ from openvbs.actions import backups as actions
 from openvbs.actions import quotas
 from openvbs.actions.restores import restore_backup
 from openvbs.api.ids import uuid_or_none
-from openvbs.api.vbs import bodies
+from openvbs.api.vbs import bodies, views
 from openvbs.api.wire import Answer, Call, WireError
 from openvbs.domain.backup import NewRestore
 from openvbs.domain.quota import Resource
@@ -26,14 +26,15 @@ def delete(call: Call) -> Answer:
     return Answer(200, {"job_id": job.id})
 
 
+def show_tags(call: Call) -> Answer:
+    """The tags that a backup was made with; nothing in the contract shows them. Ours."""
+    tags = actions.get_tags(call.service, call.caller, _backup_id(call))
+    return Answer(200, {"tags": views.tag_list(tags)})
+
+
 def restore(call: Call) -> Answer:
-    volume_id = bodies.restore_target(call)
-    given_id = call.params["backup_id"]
-    backup_id = uuid_or_none(given_id)
-    if backup_id is None:
-        code = "VolumeBackup.0204" if given_id else "VolumeBackup.0203"
-        raise WireError(400, code, "The id in the path must be the UUID of a backup.")
-    _, _, job = restore_backup(call.service, call.caller, backup_id, NewRestore(volume_id=volume_id))
+    wanted = NewRestore(volume_id=bodies.restore_target(call))
+    _, _, job = restore_backup(call.service, call.caller, _backup_id(call), wanted)
     return Answer(200, {"job_id": job.id})
 
 
@@ -54,3 +55,12 @@ def quota(call: Call) -> Answer:
 def usage(call: Call) -> Answer:
     """What the project's backups take up, also in real bytes. Ours."""
     return Answer(200, {"usage": asdict(quotas.get_stored_usage(call.service, call.caller))})
+
+
+def _backup_id(call: Call) -> str:
+    given_id = call.params["backup_id"]
+    backup_id = uuid_or_none(given_id)
+    if backup_id is None:
+        code = "VolumeBackup.0204" if given_id else "VolumeBackup.0203"
+        raise WireError(400, code, "The id in the path must be the UUID of a backup.")
+    return backup_id

@@ -22,6 +22,7 @@ ERRORS: MappingProxyType[type[domain.RuleError], tuple[int, str]] = MappingProxy
         domain.MarkerNotFound: (404, "VolumeBackup.0110"),
         domain.Forbidden: (403, "VolumeBackup.0042"),
         domain.RecipientForbidden: (403, "VolumeBackup.0042"),
+        domain.ForeignBackup: (403, "VolumeBackup.0042"),
         domain.BadRequest: (400, BAD_REQUEST),
         domain.TargetTooSmall: (400, "VolumeBackup.0209"),
         domain.NoParentBackup: (400, BAD_REQUEST),

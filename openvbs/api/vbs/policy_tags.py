@@ -4,6 +4,7 @@ from openvbs.actions import policy_tags as actions
 from openvbs.api.vbs import policy_views as views
 from openvbs.api.vbs import tag_bodies as bodies
 from openvbs.api.vbs.policies import policy_to_change, policy_to_read
+from openvbs.api.vbs.views import tag_list
 from openvbs.api.wire import Answer, Call, WireError
 
 
@@ -24,7 +25,7 @@ def remove(call: Call) -> Answer:
 
 def list_of_policy(call: Call) -> Answer:
     tags = actions.list_tags(call.service, call.caller, policy_to_read(call))
-    return Answer(200, {"tags": views.tag_list(tags)})
+    return Answer(200, {"tags": tag_list(tags)})
 
 
 def list_all(call: Call) -> Answer:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from openvbs.api.times import t3, t3_or_none, t6, t6_or_none
+from openvbs.api.vbs.views import tag_list
 from openvbs.domain.policy import Associated, ListedPolicy, Policy, PolicyTask, Refusal, RetentionPreview
 from openvbs.domain.retention import Forecast, Why
 from openvbs.domain.schedule import DEFAULT_TIME_ZONE
@@ -112,10 +113,6 @@ def task(record: PolicyTask) -> dict[str, Any]:
 def tagged(record: Policy, tags: dict[str, str]) -> dict[str, Any]:
     """A policy that a query found."""
     return {"resource_id": record.id, "resource_name": record.name, "resource_detail": None, "tags": tag_list(tags)}
-
-
-def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def retention_preview(preview: RetentionPreview) -> dict[str, Any]:

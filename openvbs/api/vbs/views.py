@@ -107,6 +107,11 @@ def _entities(record: Job) -> dict[str, str | None]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags of a backup or a policy, by key."""
+    return [{"key": key, "value": value} for key, value in sorted(tags.items())]
+
+
 def audit_event(record: AuditEvent) -> dict[str, Any]:
     return {
         "id": record.id,
