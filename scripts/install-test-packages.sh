@@ -3,7 +3,7 @@
 set -eu
 
 # Ceph: an S3 server in user space. The file systems with reflinks: images of them are mounted.
-packages="postgresql qemu-utils e2fsprogs ceph-common ceph-mon ceph-osd radosgw xfsprogs btrfs-progs"
+packages="postgresql qemu-utils e2fsprogs libnbd0 ceph-common ceph-mon ceph-osd radosgw xfsprogs btrfs-progs"
 missing=""
 for package in $packages; do
     dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"

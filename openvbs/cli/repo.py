@@ -23,8 +23,9 @@ from openvbs.engine.repair import repair_index
 from openvbs.engine.repository import Repository, create_repository, open_repository
 from openvbs.engine.restore import restore as restore_backup
 from openvbs.errors import OpenVbsError
-from openvbs.sources.base import Target
+from openvbs.sources.base import Source, Target
 from openvbs.sources.file import FileSource, FileTarget
+from openvbs.sources.qcow2 import open_qcow2
 from openvbs.stores.urls import open_store
 from openvbs.units import KIB, MIB
 
@@ -101,6 +102,14 @@ def init(url: str, *, key_file: Path, cache: Path | None, block_kib: str, as_jso
 @repo.command()
 @click.option("--name", help="A name for the backup; the file's name if it is left out.")
 @click.option("--description", help="A text to keep with the backup.")
+@click.option(
+    "--format",
+    "image_format",
+    type=click.Choice(["raw", "qcow2"]),
+    default="raw",
+    show_default=True,
+    help="What FILE is. Never guessed: whoever writes a raw disk could make it look like another format.",
+)
 @_repository_command
 @click.argument("file", type=_PATH)
 def backup(
@@ -111,10 +120,14 @@ def backup(
     cache: Path | None,
     name: str | None,
     description: str | None,
+    image_format: str,
     as_json: bool,
 ) -> None:
-    """Back up FILE, a raw image or a block device that nobody writes to meanwhile. Prints the backup's id last."""
-    with _opened(url, key_file, cache) as repository, closing(FileSource(file)) as source:
+    """Back up FILE, an image or a block device that nobody writes to meanwhile. Prints the backup's id last.
+
+    Of a qcow2 image the disk in it is backed up, as the guest sees it.
+    """
+    with _opened(url, key_file, cache) as repository, closing(_open_source(file, image_format)) as source:
         facts = BackupFacts(
             backup_id=str(uuid4()),
             name=file.name if name is None else name,
@@ -137,6 +150,10 @@ def backup(
         ]
     )
     click.echo(facts.backup_id)
+
+
+def _open_source(file: Path, image_format: str) -> Source:
+    return open_qcow2(file) if image_format == "qcow2" else FileSource(file)
 
 
 @repo.command()

@@ -1,7 +1,8 @@
-"""The disk in a qcow2 image, through Debian's qemu-img."""
+"""The disk in a qcow2 image, through QEMU's own tools: qemu-nbd to read it, qemu-img to convert it."""
 
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
@@ -9,9 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from openvbs.sources.base import SourceError
+from openvbs.sources.nbd import NbdSource
 
 PROGRAM = "qemu-img"
+READER = "qemu-nbd"
 PACKAGE = "qemu-utils"
+MAGIC = b"QFI\xfb"
+HEADER_BYTES = 104
+_HEADER = struct.Struct(">4sIQIIQ")
+"""Magic, version, offset and size of the backing file's name, cluster bits, size of the disk."""
+_FEATURES_OFFSET = 72
+_EXTERNAL_DATA = 1 << 2
 _ONLY_LEAKS = 3
 """What ``qemu-img check`` says of an image that is whole but wastes space."""
 _LOOK_SECONDS = 0.2
@@ -20,12 +29,48 @@ _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 
 class ProgramMissing(SourceError):
-    """qemu-img is not on this machine; the operator installs a package."""
+    """A tool of QEMU is not on this machine; the operator installs a package."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str) -> None:
         super().__init__(
-            f"qcow2 images need {PROGRAM}; install the package that has it ({PACKAGE} on Debian and Ubuntu)"
+            f"qcow2 images need {program}; install the package that has it ({PACKAGE} on Debian and Ubuntu)"
         )
+
+
+def open_qcow2(image: Path) -> NbdSource:
+    """The disk in an image that nobody writes to, its zeros known without reading. SourceError for a damaged image.
+
+    The image must hold all its bytes itself.
+    """
+    image = image.absolute()  # QEMU takes a name with a colon for a protocol, but not a path
+    try:
+        with image.open("rb") as file:
+            disk_size_bytes(image, file.read(HEADER_BYTES))
+    except OSError as error:
+        raise SourceError(f"{image} cannot be read: {error.strerror}") from error
+    _check(_program(PROGRAM), image)
+    return NbdSource([_program(READER), "--read-only", "--format=qcow2", str(image)], shown=image)
+
+
+def disk_size_bytes(image: Path, header: bytes) -> int:
+    """The size of the disk. SourceError for an image that is damaged or whose bytes lie in other files too.
+
+    Such an image would let whoever made it name any file of this machine to be read.
+    """
+    if not header.startswith(MAGIC):
+        raise SourceError(f"{image} is not a qcow2 image")
+    if len(header) < HEADER_BYTES:
+        raise SourceError(f"{image} says that it is qcow2 but ends in its header")
+    _magic, version, backing_offset, _backing_size, _cluster_bits, size_bytes = _HEADER.unpack_from(header)
+    if version not in {2, 3} or size_bytes == 0:
+        raise SourceError(f"{image} is a damaged qcow2 image: version {version}, a disk of {size_bytes} bytes")
+    features = int.from_bytes(header[_FEATURES_OFFSET : _FEATURES_OFFSET + 8], "big")
+    if backing_offset or (version > 2 and features & _EXTERNAL_DATA):
+        raise SourceError(
+            f"{image} has a part of its bytes in another file; make it whole first: "
+            f"qemu-img convert -O qcow2 {image} whole.qcow2"
+        )
+    return int(size_bytes)
 
 
 def convert_to_raw(
@@ -39,9 +84,8 @@ def convert_to_raw(
 
     The image must hold all its bytes itself. What the checkpoint raises ends the conversion and is passed on.
     """
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise ProgramMissing
+    program = _program(PROGRAM)
+    image = image.absolute()
     _check(program, image)
     command = [program, "convert", "-p", "-n", "--target-is-zero", "-f", "qcow2", "-O", "raw"]
     size_bytes = image.stat().st_size
@@ -69,6 +113,13 @@ def convert_to_raw(
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip()[-_OUTPUT_CHARACTERS_MAX:]
             raise SourceError(f"{PROGRAM} cannot convert {image}: {said}")
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ProgramMissing(name)
+    return found
 
 
 def _check(program: str, image: Path) -> None:

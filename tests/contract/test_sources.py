@@ -2,22 +2,33 @@
 
 import os
 import random
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
+from openvbs.engine.backup import back_up
 from openvbs.sources.base import ExtentKind, SourceError
 from openvbs.sources.file import FileSource, FileTarget
+from openvbs.sources.hinted import ByteRange, HintedSource
+from openvbs.sources.qcow2 import open_qcow2
 from openvbs.units import KIB, MIB
-from tests.support.repositories import BytesSource, BytesTarget
+from tests.support.repositories import BytesSource, BytesTarget, facts, new_repository, restored
 
-SIZE = 3 * MIB + 1234
+SECTOR = 512
+SIZES = {"loop device": 3 * MIB + 3 * SECTOR, "qcow2": 3 * MIB + 3 * SECTOR}
+"""Whole sectors where the medium has nothing smaller."""
+ODD_SIZE = 3 * MIB + 1234
 
 
-def image() -> bytes:
+def image(size: int = ODD_SIZE) -> bytes:
     """Random data in some places, zeros elsewhere, an odd size, data up to the last byte."""
     chance = random.Random(7)
-    data = bytearray(SIZE)
-    for offset, length in [(0, 8192), (MIB, 300 * KIB), (2 * MIB + 77, 5000), (SIZE - 700, 700)]:
+    data = bytearray(size)
+    for offset, length in [(0, 8192), (MIB, 300 * KIB), (2 * MIB + 77, 5000), (size - 700, 700)]:
         data[offset : offset + length] = chance.randbytes(length)
     return bytes(data)
 
@@ -31,44 +42,124 @@ def sparse_file(path, data: bytes) -> None:
         file.truncate(len(data))
 
 
+@contextmanager
+def loop_device(folder, data):
+    """A block device with these bytes; needs root."""
+    sparse_file(folder / "disk", data)
+    device = run("losetup", "--find", "--show", folder / "disk").strip()
+    try:
+        yield Path(device)
+    finally:
+        run("losetup", "--detach", device)
+
+
+def run(*command) -> str:
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def memory_source(_folder, data):
+    yield BytesSource(data)
+
+
+@contextmanager
 def file_source(folder, data):
     sparse_file(folder / "image", data)
-    return FileSource(folder / "image")
+    with closing(FileSource(folder / "image")) as source:
+        yield source
 
 
-SOURCES = {"memory": lambda _folder, data: BytesSource(data), "file": file_source}
+@contextmanager
+def device_source(folder, data):
+    with loop_device(folder, data) as device, closing(FileSource(device)) as source:
+        yield source
 
 
-def file_target(folder, data):
-    sparse_file(folder / "target", data)
-    return FileTarget(folder / "target")
+@contextmanager
+def qcow2_source(folder, data):
+    with closing(open_qcow2(qcow2_image(folder, data))) as source:
+        yield source
 
 
-TARGETS = {
-    "memory": lambda _folder, data: BytesTarget(data=data),
-    "file": file_target,
-    "new file": lambda folder, data: filled(FileTarget.create(folder / "new", len(data)), data),
+def qcow2_image(folder, data):
+    sparse_file(folder / "raw", data)
+    run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", folder / "raw", folder / "image.qcow2")
+    return folder / "image.qcow2"
+
+
+@contextmanager
+def hinted_source(folder, data):
+    with file_source(folder, data) as source:
+        yield HintedSource(source, lambda: [ByteRange(0, len(data))] if data else [])
+
+
+SOURCES = {
+    "memory": memory_source,
+    "file": file_source,
+    "hinted": hinted_source,
+    "loop device": device_source,
+    "qcow2": qcow2_source,
 }
 
 
-def filled(target, data):
-    assert target.is_blank
-    target.write(0, data)
-    return target
+@contextmanager
+def memory_target(_folder, data):
+    yield BytesTarget(data=data)
 
 
-@pytest.fixture(params=SOURCES)
-def source(request, tmp_path):
-    source = SOURCES[request.param](tmp_path, image())
-    yield source
-    source.close()
+@contextmanager
+def file_target(folder, data):
+    sparse_file(folder / "target", data)
+    with closing(FileTarget(folder / "target")) as target:
+        yield target
 
 
-@pytest.fixture(params=TARGETS)
+@contextmanager
+def new_file_target(folder, data):
+    with closing(FileTarget.create(folder / "new", len(data))) as target:
+        assert target.is_blank
+        target.write(0, data)
+        yield target
+
+
+@contextmanager
+def device_target(folder, data):
+    with loop_device(folder, data) as device, closing(FileTarget(device)) as target:
+        yield target
+
+
+TARGETS = {
+    "memory": memory_target,
+    "file": file_target,
+    "new file": new_file_target,
+    "loop device": device_target,
+}
+
+
+def kinds(makers):
+    return [pytest.param(name, marks=pytest.mark.heavy if name in SIZES else ()) for name in makers]
+
+
+@pytest.fixture(params=kinds(SOURCES))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def expected(kind):
+    return image(SIZES.get(kind, ODD_SIZE))
+
+
+@pytest.fixture
+def source(kind, expected, tmp_path):
+    with SOURCES[kind](tmp_path, expected) as source:
+        yield source
+
+
+@pytest.fixture(params=kinds(TARGETS))
 def target(request, tmp_path):
-    target = TARGETS[request.param](tmp_path, image())
-    yield target
-    target.close()
+    with TARGETS[request.param](tmp_path, image(SIZES.get(request.param, ODD_SIZE))) as target:
+        yield target
 
 
 def content(volume) -> bytes:
@@ -77,73 +168,99 @@ def content(volume) -> bytes:
     return bytes(buffer)
 
 
-def test_size_and_bytes(source):
-    assert source.size_bytes == SIZE
-    assert content(source) == image()
+def test_size_and_bytes(source, expected):
+    assert source.size_bytes == len(expected)
+    assert content(source) == expected
 
 
-@pytest.mark.parametrize(("offset", "length"), [(0, 1), (5, 4096), (SIZE - 1, 1), (2 * MIB, MIB)])
-def test_any_range_can_be_read(source, offset, length):
+@pytest.mark.parametrize(("offset", "length"), [(0, 1), (5, 4096), (-1, 1), (2 * MIB, MIB)])
+def test_any_range_can_be_read(source, expected, offset, length):
+    start = offset % len(expected)
     buffer = bytearray(length)
-    source.read_into(offset, memoryview(buffer))
-    assert buffer == image()[offset : offset + length]
+    source.read_into(start, memoryview(buffer))
+    assert buffer == expected[start : start + length]
 
 
-def test_extents_cover_the_volume_in_order(source):
+def test_threads_may_read_at_once(source, expected):
+    def read(offset: int) -> bytes:
+        buffer = bytearray(min(64 * KIB, len(expected) - offset))
+        source.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert b"".join(pool.map(read, range(0, len(expected), 64 * KIB))) == expected
+
+
+def test_more_than_there_is_is_an_error(source, kind):
+    if kind == "memory":  # asserts instead
+        return
+    with pytest.raises(SourceError):
+        source.read_into(source.size_bytes - 10, memoryview(bytearray(SECTOR + 10)))
+
+
+def test_extents_cover_the_volume_in_order(source, expected):
     position = 0
     for extent in source.extents():
         assert extent.offset_bytes == position
         assert extent.length_bytes > 0
         position += extent.length_bytes
-    assert position == SIZE
+    assert position == len(expected)
 
 
-def test_zero_extents_hold_only_zeros(source):
+def test_zero_extents_hold_only_zeros(source, expected):
     for extent in source.extents():
         if extent.kind is ExtentKind.ZERO:
             end = extent.offset_bytes + extent.length_bytes
-            assert image()[extent.offset_bytes : end] == bytes(extent.length_bytes)
+            assert expected[extent.offset_bytes : end] == bytes(extent.length_bytes)
 
 
-def test_holes_of_a_file_are_found(tmp_path):
-    source = file_source(tmp_path, image())
+@pytest.mark.parametrize("kind", kinds(["file", "qcow2"]), indirect=True)
+def test_holes_are_found(source):
     zero = sum(extent.length_bytes for extent in source.extents() if extent.kind is ExtentKind.ZERO)
-    source.close()
     assert zero > 2 * MIB
 
 
-def test_a_volume_without_bytes_has_no_extents(tmp_path):
-    for make in SOURCES.values():
-        source = make(tmp_path, b"")
+@pytest.mark.parametrize("kind", kinds(SOURCES), indirect=True)
+def test_a_backup_of_every_kind_restores(source, expected):
+    with new_repository() as repository:
+        record = back_up(repository, source, facts())
+        assert restored(repository, record.facts.backup_id) == expected
+
+
+@pytest.mark.parametrize("name", ["memory", "file", "hinted"])
+def test_a_volume_without_bytes_has_no_extents(name, tmp_path):
+    with SOURCES[name](tmp_path, b"") as source:
         assert list(source.extents()) == []
-        source.close()
 
 
-@pytest.mark.parametrize("offset", [0, 5000, SIZE - 3000])
+@pytest.mark.parametrize("offset", [0, 5000, -3000])
 def test_writes_are_read_back_and_touch_nothing_else(target, offset):
+    offset %= target.size_bytes
     target.write(offset, memoryview(b"\x01" * 3000))
-    expected = bytearray(image())
+    expected = bytearray(image(target.size_bytes))
     expected[offset : offset + 3000] = b"\x01" * 3000
     assert content(target) == expected
     target.flush()
 
 
 @pytest.mark.parametrize(
-    ("offset", "length"), [(0, SIZE), (100, 5), (MIB + 1, 100 * KIB), (SIZE - 700, 700), (7, 2 * MIB)]
+    ("offset", "length"), [(0, None), (100, 5), (MIB + 1, 100 * KIB), (4096, MIB), (-700, 700), (7, 2 * MIB)]
 )
 def test_zeroed_ranges_read_as_zeros_and_nothing_else_does(target, offset, length):
+    size = target.size_bytes
+    offset %= size
+    length = length or size
     target.zero(offset, length)
-    expected = bytearray(image())
+    expected = bytearray(image(size))
     expected[offset : offset + length] = bytes(length)
     assert content(target) == expected
-    assert target.size_bytes == SIZE
+    assert target.size_bytes == size
 
 
 def test_zeroing_a_file_gives_its_space_back(tmp_path):
-    target = file_target(tmp_path, os.urandom(2 * MIB))
-    before = (tmp_path / "target").stat().st_blocks
-    target.zero(0, MIB)
-    target.close()
+    with file_target(tmp_path, os.urandom(2 * MIB)) as target:
+        before = (tmp_path / "target").stat().st_blocks
+        target.zero(0, MIB)
     assert (tmp_path / "target").stat().st_blocks <= before - MIB // 512
 
 
@@ -173,8 +290,49 @@ def test_what_is_no_volume_is_refused(tmp_path, kind):
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
-    source = file_source(tmp_path, image())
-    os.truncate(tmp_path / "image", MIB)
-    with pytest.raises(SourceError, match="ended early"):
-        content(source)
-    source.close()
+    with file_source(tmp_path, image()) as source:
+        os.truncate(tmp_path / "image", MIB)
+        with pytest.raises(SourceError, match="ended early"):
+            content(source)
+
+
+@pytest.mark.heavy
+def test_a_qcow2_image_is_read_whole_or_not_at_all(tmp_path):
+    path = qcow2_image(tmp_path, image(3 * MIB))
+    whole = path.read_bytes()
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-b", path, "-F", "qcow2", tmp_path / "on-top")
+    with pytest.raises(SourceError, match="part of its bytes in another file"):
+        open_qcow2(tmp_path / "on-top")
+    for damaged in (whole[:100], whole[: len(whole) // 2], b"raw" + whole[3:]):
+        path.write_bytes(damaged)
+        with pytest.raises(SourceError, match="qcow2"):
+            open_qcow2(path)
+    with pytest.raises(SourceError, match="No such file"):
+        open_qcow2(tmp_path / "absent")
+
+
+@pytest.mark.heavy
+def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    qcow2_image(tmp_path, image(3 * MIB)).rename("nbd:localhost:1")
+    with closing(open_qcow2(Path("nbd:localhost:1"))) as source:
+        assert content(source) == image(3 * MIB)
+
+
+@pytest.mark.heavy
+def test_a_reader_that_dies_is_an_error_and_none_stays(tmp_path):
+    with qcow2_source(tmp_path, image(3 * MIB)) as source:
+        readers = [path for path in Path("/proc").glob("[0-9]*/cmdline") if is_reader_of(path, tmp_path)]
+        (reader,) = readers
+        os.kill(int(reader.parent.name), signal.SIGKILL)
+        with pytest.raises(SourceError, match=r"image\.qcow2"):
+            content(source)
+    assert not reader.exists()
+
+
+def is_reader_of(path: Path, folder: Path) -> bool:
+    try:
+        words = path.read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return words[0].endswith(b"qemu-nbd") and str(folder).encode() in words[-2]

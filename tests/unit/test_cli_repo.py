@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -198,3 +199,14 @@ def test_verifying_finds_a_server_that_ignores_if_none_match(monkeypatch):
         server.knows_if_none_match = False
         assert "do not keep backups in s3://bucket/p" in verify("s3://bucket/p", code=1)
         assert server.objects == {}
+
+
+@pytest.mark.heavy
+def test_the_disk_in_a_qcow2_image_is_backed_up_and_comes_back_raw(shell, image, tmp_path):
+    os.truncate(image, 8 * MIB)
+    packed = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", image, packed], check=True)
+    backup_id = backup_of(shell, packed, "--format", "qcow2")
+    shell("restore", backup_id, str(tmp_path / "restored"))
+    assert (tmp_path / "restored").read_bytes() == image.read_bytes()
+    assert "is not a qcow2 image" in shell("backup", str(image), "--format", "qcow2", code=1)
