@@ -1,26 +1,35 @@
-"""``openvbs key``: keeping the root key safe."""
+"""``openvbs key``: keeping the root key safe, changing it, and destroying what opens a project's backups."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from openvbs.actions.service import new_id
+from openvbs.cli.bars import count_bar
+from openvbs.cli.cloud import examples
 from openvbs.cli.first_start import ensure_root_key
 from openvbs.cli.settings import FOLDER, read, taking
+from openvbs.cli.tables import print_json
+from openvbs.db.session import Database
 from openvbs.engine.keys import load_root_key
 from openvbs.errors import OpenVbsError
 from openvbs.files import sync_folder
-from openvbs.service.folder import make_private
+from openvbs.recovery import forget as forgetting
+from openvbs.recovery import root_key
+from openvbs.service.folder import DataFolder, make_private
+from openvbs.stores.urls import open_store
 
 
 class ExportRefused(OpenVbsError):
     """The copy of the root key could not be written where it was asked for."""
 
 
-@click.group()
+@click.group(no_args_is_help=True)
 def key() -> None:
-    """Keep the root key safe."""
+    """Keep the root key safe, change it, and destroy the key of one project's backups."""
 
 
 @key.command()
@@ -52,6 +61,109 @@ def export(file: Path | None, **settings: Any) -> None:
         return
     _write_new(file, text)
     click.echo(f"The root key {config.root_key_file} was copied to {file}. Keep it away from this machine.")
+
+
+@key.command(
+    epilog=examples(
+        "openvbs key rotate --data-dir /var/lib/openvbs",
+        "openvbs key export --data-dir /var/lib/openvbs new-root.key",
+        "openvbs key rotate --data-dir /var/lib/openvbs --finish",
+    )
+)
+@taking(*FOLDER)
+@click.option("--finish", is_flag=True, help="Second step: let the old key open nothing any more, and remove it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def rotate(*, finish: bool, as_json: bool, **settings: Any) -> None:
+    """Put a new root key in the place of the old one. Backups stay as they are and none is read.
+
+    First without --finish: a new key is made, every repository learns to open with it, and it takes the place of the
+    root key file; the old one stays beside it as FILE.previous, and either opens everything. Copy the new key to where
+    the old one is kept, and to every machine that runs a worker. Then with --finish: the old key opens nothing more.
+
+    The service may run meanwhile. After a crash or an error, run the same command again.
+    """
+    config = read(settings)
+    step = root_key.finish if finish else root_key.rotate
+    with closing(open_store(config.store_url)) as store, count_bar("looking through the store") as on_listed:
+        count = step(store, config.root_key_file, on_listed=on_listed)
+    key_id = load_root_key(config.root_key_file).key_id
+    if as_json:
+        print_json({"root_key_id": key_id, "repositories": count, "finished": finish})
+        return
+    if finish:
+        click.echo(
+            f"{count} repositories open with the root key {key_id} alone. Destroy what copies there are of the old key."
+        )
+        return
+    click.echo(f"{count} repositories open with the new root key {key_id} and, until the next step, with the old one.")
+    click.echo(
+        "Now copy the new key away from this machine ('openvbs key export') and to every machine with a worker;\n"
+        "then run 'openvbs key rotate --finish'. WITHOUT THE NEW KEY NO BACKUP CAN BE READ after that."
+    )
+
+
+@key.command(epilog=examples("openvbs key forget 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --data-dir /var/lib/openvbs"))
+@taking(*FOLDER)
+@click.argument("project_id", metavar="PROJECT_ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> None:
+    """Destroy the key of all backups of a project, so that nobody can ever read them again, and remove them.
+
+    Their records go, every share of them ends, and records that other projects imported of the same data go too.
+    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped.
+
+    What it cannot reach: copies of the store or of a repository.json elsewhere (saved stores, old versions that a
+    bucket keeps), which the root key opens as before. To make those useless too, rotate the root key afterwards and
+    destroy every copy of the old one.
+    """
+    config = read(settings)
+    key_file = config.root_key_file
+    with (
+        DataFolder(config.data_dir),
+        closing(Database(config.database_url)) as database,
+        closing(open_store(config.store_url)) as store,
+        root_key.alone(key_file),
+    ):
+        place = forgetting.Place(
+            database=database,
+            store=store,
+            index_cache=config.data_dir / "cache" / "index",
+            notifies=config.audit_rules.notifies,
+            make_id=new_id,
+        )
+        root = load_root_key(key_file)
+        doomed = forgetting.look(place, project_id)
+        if not yes:
+            _confirm(project_id, doomed)
+        with count_bar("removing objects") as on_removed:
+            forgetting.forget(place, root, project_id, on_removed=on_removed)
+    if as_json:
+        print_json(
+            {
+                "project_id": project_id,
+                "backups": sum(doomed.backups.values()),
+                "shares": doomed.shares,
+                "objects": doomed.objects,
+            }
+        )
+    else:
+        click.echo(f"The key of project {project_id} is destroyed, and its {doomed.objects} objects are removed.")
+
+
+def _confirm(project_id: str, doomed: forgetting.Doomed) -> None:
+    own = doomed.backups.get(project_id, 0)
+    lines = [
+        f"This destroys all backups of project {project_id}, for ever:",
+        f"{own} backups, {doomed.shares} shares of them, {doomed.objects} objects in the store.",
+    ]
+    for other, count in sorted(doomed.backups.items()):
+        if other != project_id:
+            lines.append(f"Project {other} has imported records of the same data; {count} backups of its own go too.")
+    click.echo("\n".join(lines), err=True)
+    said = click.prompt("Type the project's id to go on", default="", show_default=False, err=True)
+    if said != project_id:
+        raise forgetting.ForgetRefused("that is another id; nothing was changed")
 
 
 def _write_new(file: Path, text: str) -> None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "share": ("openvbs.cli.share:share", "Share backups with other projects, see shares, cancel them."),
     "job": ("openvbs.cli.job:job", "Follow backups and restores while they run, cancel them."),
     "repo": ("openvbs.cli.repo:repo", "Back up, restore and check without a server."),
-    "key": ("openvbs.cli.key:key", "Keep the root key safe."),
+    "key": ("openvbs.cli.key:key", "Keep the root key safe, change it, forget a project's key."),
     "doctor": ("openvbs.cli.doctor:doctor", "Check configuration, database, store, Keystone and clocks."),
 }
 

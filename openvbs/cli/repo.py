@@ -22,6 +22,7 @@ from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repair import repair_index
 from openvbs.engine.repository import Repository, create_repository, open_repository
 from openvbs.engine.restore import restore as restore_backup
+from openvbs.engine.rewrap import key_ids, replace_root_key
 from openvbs.errors import OpenVbsError
 from openvbs.sources.base import Source, Target
 from openvbs.sources.file import FileSource, FileTarget
@@ -308,6 +309,28 @@ def delete(url: str, backup_id: str, *, key_file: Path, cache: Path | None, as_j
         print_json({"deleted": backup_id})
     else:
         click.echo(f"deleted {backup_id}")
+
+
+@repo.command("rotate-key")
+@click.option("--new-key-file", required=True, type=_PATH, help="The new root key file; made if it is not there.")
+@_repository_command
+def rotate_key(url: str, *, key_file: Path, new_key_file: Path, cache: Path | None, as_json: bool) -> None:
+    """Let the repository open with another root key, and no longer with the present one. Its data stays as it is.
+
+    One object is replaced, in one step: after a crash, either the old key or the new one opens it. Repositories of
+    the service belong to 'openvbs key rotate', which takes all of them along.
+    """
+    old = load_root_key(key_file)
+    made_key = not new_key_file.exists()
+    new = create_root_key(new_key_file) if made_key else load_root_key(new_key_file)
+    with closing(open_store(url)) as store:
+        if key_ids(store) != [new.key_id]:
+            replace_root_key(store, old, new)
+        open_repository(store, new, cache=cache).close()
+    if as_json:
+        print_json({"root_key_id": new.key_id, "key_file": str(new_key_file), "key_file_made": made_key})
+        return
+    click.echo(f"The repository opens with the root key in {new_key_file} alone. Keep a copy of it elsewhere.")
 
 
 @repo.command()

@@ -30,11 +30,19 @@ def pack_header(header: Header, keys: ProjectKeys) -> bytes:
 
 def open_header(stored: bytes, root_key: RootKey) -> tuple[Header, ProjectKeys]:
     """The header and the keys of its repository. WrongKey, UnknownFormat or Corrupt say why not."""
+    header, project_key = unwrap_header(stored, root_key)
+    return header, derive_project_keys(project_key, header.repository_id)
+
+
+def unwrap_header(stored: bytes, root_key: RootKey) -> tuple[Header, bytes]:
+    """The header and the project key itself, for who wraps it anew. WrongKey, UnknownFormat or Corrupt say why not."""
     line, _, mac = stored.partition(b"\n")
-    header = _parse(line)
+    header = parse_header(stored)
     copies = [copy for copy in header.keys if copy.root_key_id == root_key.key_id]
     if not copies:
-        wanted = " or ".join(copy.root_key_id for copy in header.keys) or "none: its key was destroyed"
+        if not header.keys:
+            raise WrongKey(f"the key of repository {header.repository_id} was destroyed; nothing opens it any more")
+        wanted = " or ".join(copy.root_key_id for copy in header.keys)
         raise WrongKey(
             f"repository {header.repository_id} opens with root key {wanted}, and {root_key.key_id} was given; "
             "name the right key file"
@@ -45,12 +53,13 @@ def open_header(stored: bytes, root_key: RootKey) -> tuple[Header, ProjectKeys]:
     keys = derive_project_keys(project_key, header.repository_id)
     if not hmac.compare_digest(mac, _mac(line, keys) + b"\n"):
         raise Corrupt(f"{HEADER_NAME} is damaged: it does not match its last line")
-    return header, keys
+    return header, project_key
 
 
-def _parse(line: bytes) -> Header:
+def parse_header(stored: bytes) -> Header:
+    """What the header says, unauthenticated: which keys open it can be seen without any of them."""
     try:
-        header = msgspec.json.decode(line, type=Header)
+        header = msgspec.json.decode(stored.partition(b"\n")[0], type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Corrupt(f"{HEADER_NAME} is damaged: {error}") from error
     if header.magic != HEADER_MAGIC or header.format != FORMAT:

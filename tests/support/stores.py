@@ -1,9 +1,12 @@
 """Stores that misbehave on purpose."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from openvbs.stores.base import ObjectInfo, Store, StoreFull
+from openvbs.stores.base import ObjectInfo, Store, StoreFull, StoreUnavailable
+
+_Answer = TypeVar("_Answer")
 
 
 class GatedStore:
@@ -61,3 +64,49 @@ class FullStore(GatedStore):
     def _wait(self, name: str) -> None:
         if self._prefix in name:
             raise StoreFull("no space left on the test's disk")
+
+
+class NthCallFails:
+    """A store whose n-th call fails, counted from 0: before it did anything, or after it did all of it."""
+
+    def __init__(self, store: Store, n: int, *, after: bool) -> None:
+        self._store = store
+        self._n = n
+        self._after = after
+        self._calls = 0
+
+    @property
+    def failed(self) -> bool:
+        """Has the n-th call come?"""
+        return self._calls > self._n
+
+    def _call(self, work: Callable[[], _Answer]) -> _Answer:
+        this = self._calls
+        self._calls += 1
+        if this == self._n and not self._after:
+            raise StoreUnavailable("the test's store does not answer")
+        answer = work()
+        if this == self._n:
+            raise StoreUnavailable("the answer of the test's store was lost")
+        return answer
+
+    def put(self, name: str, data: bytes) -> None:
+        self._call(lambda: self._store.put(name, data))
+
+    def create(self, name: str, data: bytes) -> None:
+        self._call(lambda: self._store.create(name, data))
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._call(lambda: self._store.get(name, offset, length))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return iter(self._call(lambda: [*self._store.list(prefix)]))
+
+    def stat(self, name: str) -> ObjectInfo:
+        return self._call(lambda: self._store.stat(name))
+
+    def delete(self, name: str) -> None:
+        self._call(lambda: self._store.delete(name))
+
+    def close(self) -> None:
+        self._store.close()

@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 
 LEAVES = {"units", "errors", "clock", "files", "logs", "metrics", "__version__"}
 FENCED_LIBRARIES = {
-    "sqlalchemy": {"db", "actions", "jobs"},
+    "sqlalchemy": {"db", "actions", "jobs", "recovery"},
     "alembic": {"db"},
     "dbos": {"jobs"},
     "falcon": {"api"},
