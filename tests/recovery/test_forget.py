@@ -16,6 +16,7 @@ from openvbs.actions.restores import restore_backup
 from openvbs.actions.service import Service
 from openvbs.actions.shares import share_backup
 from openvbs.auth.caller import Caller
+from openvbs.clock import utc_now
 from openvbs.db import audit, shares, workers
 from openvbs.domain.audit import AuditQuery
 from openvbs.domain.backup import NewBackup, NewRecord, NewRestore
@@ -114,7 +115,7 @@ def test_nothing_can_be_read_any_more_and_others_keep_theirs(site: Site, full: d
     assert [*found_in(site.directory, secrets)] == []
     assert not (site.directory / "cache" / "alpha").exists()
     with site.database.read() as connection:
-        assert shares.live_of_backup(connection, full["alpha"]) == []
+        assert shares.live_of_backup(connection, full["alpha"], now=utc_now()) == []
         events = audit.list_page(connection, AuditQuery(backup_id=full["alpha"], limit=2), project_id="alpha").items
     assert {(event.action, event.actor_user_id) for event in events} == {
         ("share.cancel", "operator"),
@@ -212,6 +213,6 @@ def test_work_under_way_and_workers_are_waited_for(service: Service, tmp_path: P
         with pytest.raises(ForgetRefused, match="killed"):
             call(place, project_id="alpha")
     with service.database.read() as connection:
-        assert len(shares.live_of_backup(connection, backup_id)) == 1
+        assert len(shares.live_of_backup(connection, backup_id, now=now)) == 1
     later = replace(place, clock=lambda: now + LATER)
     assert look(later, "alpha") == Doomed(backups={"alpha": 1}, shares=1, objects=0)
