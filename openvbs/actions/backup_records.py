@@ -9,9 +9,9 @@ from openvbs.db import backups, jobs
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import NO_VOLUME, RESTORING, Backup, BackupStatus, NewRecord
 from openvbs.domain.errors import BackupBusy, BackupIdTaken, BackupNotUsable
-from openvbs.domain.job import Job, JobKind
+from openvbs.domain.job import MAKE_BACKUP, Job, JobKind
 
-DECIDES_STATUS = frozenset({JobKind.CREATE_BACKUP, JobKind.DELETE_BACKUP, JobKind.CHECK_BACKUP})
+DECIDES_STATUS = MAKE_BACKUP | {JobKind.DELETE_BACKUP, JobKind.CHECK_BACKUP}
 """Kinds of jobs that set the backup's status when they end."""
 
 
@@ -136,7 +136,7 @@ def force_delete_backup(service: Service, caller: Caller, backup_id: str) -> Job
         deleting = jobs.open_of_backup(connection, backup_id, {JobKind.DELETE_BACKUP})
         if deleting is not None:
             return deleting
-        making = jobs.open_of_backup(connection, backup_id, {JobKind.CREATE_BACKUP})
+        making = jobs.open_of_backup(connection, backup_id, MAKE_BACKUP)
         if making is not None and making.cancel_requested_by is None:
             jobs.update_open(connection, making.id, attempt=None, cancel_requested_by=f"user {caller.user_id}")
         return begin_delete(service, connection, caller, backup, details={"forced": True})

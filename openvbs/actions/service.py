@@ -88,6 +88,7 @@ def enqueue(service: Service, connection: sa.Connection, caller: Caller, kind: J
         created_at=service.clock(),
         begin_time=None,
         end_time=None,
+        source_backup_id=values.get("source_backup_id"),
     )
     jobs.insert(connection, job)
     service.queue.enqueue(connection, job)

@@ -55,6 +55,7 @@ _VBS_ROUTES = (
     Route("DELETE", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
     Route("GET", f"{_CLOUD}/{{backup_id}}/tags", backups.show_tags, "backup:show", VBS, id_may_be_empty=True),
     Route("POST", f"{_CLOUD}/{{backup_id}}/restore", backups.restore, "backup:restore", VBS, id_may_be_empty=True),
+    Route("POST", f"{_CLOUD}/{{backup_id}}/copy", backups.copy, "backup:copy", VBS),
     Route("POST", _SHARING, shares.share, "share:create", VBS),
     Route("DELETE", _SHARING, shares.cancel_without_id, "share:cancel", VBS),
     Route("GET", f"{_SHARING}/detail", shares.list_detail, "share:list", VBS),

@@ -57,6 +57,7 @@ ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingPro
             "Restore a backup.",
             (("POST", f"{_V3}/backups/{{id}}/restore"), ("POST", f"{_V2}/cloudbackups/{{id}}/restore")),
         ),
+        "backup:copy": (WRITER, "Keep a copy of a backup.", (("POST", f"{_V2}/cloudbackups/{{id}}/copy"),)),
         "backup:export": (
             ADMIN,
             "Export the record of a backup.",

@@ -139,6 +139,23 @@ def cancel(cloud: Cloud, share_id: str | None, *, backup: str | None, abort_runn
         print(f"share {share_id} is cancelled" if share_id else f"backup {backup} is no longer shared")
 
 
+@share.command(epilog=examples("OS_CLOUD=openvbs-beta openvbs share keep monday --name monday-of-alpha"))
+@click.argument("backup")
+@click.option("--name", help="Name of the copy. Default: the backup's.")
+@cloud_command
+def keep(cloud: Cloud, backup: str, *, name: str | None, as_json: bool) -> None:
+    """Keep a copy of BACKUP (name or id), which is shared with this project, as a backup of its own.
+
+    The copy counts for this project's quota, and stays when the share ends. "openvbs job watch" waits for it.
+    """
+    wanted = {"copy": {} if name is None else {"name": name}}
+    made = cloud.call("POST", f"cloudbackups/{find_backup_id(cloud, backup)}/copy", body=wanted).json()
+    if as_json:
+        print_json(made)
+    else:
+        print_record((("job", made["job_id"]), ("backup", made["backup_id"])))
+
+
 def _called(row: dict[str, Any]) -> str:
     return str(row["backup"]["name"] or row["backup_id"])
 

@@ -20,7 +20,7 @@ from openvbs.db.rows import (
 from openvbs.db.session import lock, lock_name
 from openvbs.db.tables import PROJECT, backups, jobs
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, StoredData
-from openvbs.domain.job import NEED_DATA, JobKind, JobStatus
+from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind, JobStatus
 from openvbs.domain.page import Page
 from openvbs.domain.retention import StoredBackup
 
@@ -65,7 +65,7 @@ def _progress_percent() -> sa.ColumnElement[int]:
     """0 to 100: of the job that makes the backup while it runs, else 100 for a finished one."""
     running = (
         sa.select(sa.case((jobs.c.bytes_total > 0, jobs.c.bytes_done * 100 / jobs.c.bytes_total), else_=0))
-        .where(jobs.c.backup_id == backups.c.id, jobs.c.kind == JobKind.CREATE_BACKUP, _OPEN_JOB)
+        .where(jobs.c.backup_id == backups.c.id, jobs.c.kind.in_(MAKE_BACKUP), _OPEN_JOB)
         .correlate_except(jobs)
         .limit(1)
         .scalar_subquery()
@@ -225,13 +225,17 @@ def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str)
 
 def data_needed(connection: sa.Connection, backup_id: str) -> bool:
     """Is a job under way that writes or reads the backup's data?"""
-    needing = sa.select(sa.literal(1)).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    needing = sa.select(sa.literal(1)).where(_works_on(backup_id), jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
     return bool(connection.scalar(needing.limit(1)))
+
+
+def _works_on(backup_id: sa.ColumnElement[str] | str) -> sa.ColumnElement[bool]:
+    return sa.or_(jobs.c.backup_id == backup_id, jobs.c.source_backup_id == backup_id)
 
 
 def purgeable(connection: sa.Connection, repository_id: str) -> list[tuple[str, StoredData]]:
     """(id, data) of deleted backups of one repository whose data no job needs any more; references come first."""
-    needing = sa.exists().where(jobs.c.backup_id == backups.c.id, jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    needing = sa.exists().where(_works_on(backups.c.id), jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
     rows = connection.execute(
         sa.select(backups.c.id, *_DATA)
         .where(

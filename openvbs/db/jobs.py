@@ -99,7 +99,10 @@ def open_of_backup(connection: sa.Connection, backup_id: str, kinds: Collection[
 def open_under_shares(connection: sa.Connection, backup_id: str) -> list[Job]:
     """What recipients are doing with the backup under shares, live or ended, and nobody asked to cancel."""
     query = sa.select(jobs).where(
-        jobs.c.backup_id == backup_id, jobs.c.share_id.is_not(None), jobs.c.cancel_requested_by.is_(None), _OPEN
+        sa.or_(jobs.c.backup_id == backup_id, jobs.c.source_backup_id == backup_id),
+        jobs.c.share_id.is_not(None),
+        jobs.c.cancel_requested_by.is_(None),
+        _OPEN,
     )
     return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.id))]
 

@@ -195,6 +195,8 @@ jobs = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("begin_time", UtcDateTime),
     sa.Column("end_time", UtcDateTime),
+    sa.Column("source_backup_id", ID),
+    _where("ix_jobs_source", "source_backup_id", "source_backup_id IS NOT NULL"),
     sa.Index("ix_jobs_page", "project_id", "created_at", "id"),
     sa.Index("ix_jobs_backup", "backup_id"),
     sa.Index(

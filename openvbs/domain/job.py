@@ -23,6 +23,8 @@ class JobKind(StrEnum):
     CREATE_BACKUP = "bksCreateBackup"
     DELETE_BACKUP = "bksDeleteBackup"
     RESTORE_BACKUP = "bksRestoreBackup"
+    COPY_BACKUP = "bksCopyBackup"
+    """Ours, named like its kin: keeps a copy of a backup in the own project."""
     CREATE_VOLUME = "createVolume"
     DELETE_VOLUME = "deleteVolume"
     EXTEND_VOLUME = "extendVolume"
@@ -35,11 +37,11 @@ class JobKind(StrEnum):
     COLLECT = "collectRepository"
 
 
-CANCELLABLE = frozenset({JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME})
-
-
-NEED_DATA = frozenset({JobKind.CREATE_BACKUP, JobKind.RESTORE_BACKUP, JobKind.CHECK_BACKUP})
-"""While one of these is open, the data of its backup is not removed."""
+MAKE_BACKUP = frozenset({JobKind.CREATE_BACKUP, JobKind.COPY_BACKUP})
+"""What a backup that is ``creating`` waits for."""
+CANCELLABLE = MAKE_BACKUP | {JobKind.RESTORE_BACKUP, JobKind.IMPORT_VOLUME, JobKind.EXPORT_VOLUME}
+NEED_DATA = MAKE_BACKUP | {JobKind.RESTORE_BACKUP, JobKind.CHECK_BACKUP}
+"""While one of these is open, the data of its backup is not removed, nor that of the one that it copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Job:
     volume_id: str | None
     snapshot_id: str | None
     share_id: str | None
-    """The share under which a recipient's restore runs."""
+    """The share under which a recipient's restore or copy runs."""
     bytes_done: int
     bytes_total: int
     error_code: str | None
@@ -71,6 +73,8 @@ class Job:
     created_at: datetime
     begin_time: datetime | None
     end_time: datetime | None
+    source_backup_id: str | None = None
+    """The backup that a copy is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

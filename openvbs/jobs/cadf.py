@@ -10,6 +10,7 @@ _OBSERVER_TYPE = "service/storage/backup"
 _BACKUP_TYPE = "storage/volume/backup"
 _ACTIONS = {
     "backup.create": "backup",
+    "backup.copy": "backup",
     "job.cancel": "stop",
     "share.create": "allow",
     "share.abort": "stop",
@@ -17,6 +18,7 @@ _ACTIONS = {
     "share.decline": "revoke",
     "share.expire": "revoke",
     "share.look": "read",
+    "share.copy": "read",
     "policy.run": "start",
     "policy.associate": "enable",
     "policy.disassociate": "disable",

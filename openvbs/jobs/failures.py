@@ -10,6 +10,7 @@ from openvbs.stores.base import StoreFull
 
 _CODES: dict[str, str] = {
     JobKind.CREATE_BACKUP: "VolumeBackup.0027",
+    JobKind.COPY_BACKUP: "VolumeBackup.0027",
     JobKind.DELETE_BACKUP: "VolumeBackup.0102",
     JobKind.RESTORE_BACKUP: "VolumeBackup.0200",
 }

@@ -76,7 +76,7 @@ def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
     """The backup, committed in the store. What an earlier attempt committed is taken as it is."""
     parts, job = run.parts, run.job
     with parts.database.read() as connection:
-        backup = _find_backup(connection, job)
+        backup = find_backup(connection, job)
     repository = parts.repositories.get_or_create(backup.repository_id)
     try:
         record = repository.load_backup(backup.id)
@@ -120,7 +120,7 @@ def _back_up(run: Run, repository: Repository, backup: Backup, still: _Still) ->
         return back_up(
             repository,
             source,
-            _facts(backup, run.job, still),
+            facts_of(backup, at=still.at, is_frozen=still.is_frozen, full=bool(run.job.arguments.get("full"))),
             use_hints=False,  # files and devices have none to give
             on_progress=on_progress,
             checkpoint=run.checkpoint,
@@ -129,8 +129,8 @@ def _back_up(run: Run, repository: Repository, backup: Backup, still: _Still) ->
         source.close()
 
 
-def _facts(backup: Backup, job: Job, still: _Still) -> BackupFacts:
-    """All that a restore without our database needs to know."""
+def facts_of(backup: Backup, *, at: datetime, is_frozen: bool, full: bool) -> BackupFacts:
+    """All that a restore without our database needs to know; the data is of the moment ``at``."""
     return BackupFacts(
         backup_id=backup.id,
         name=backup.name or "",
@@ -143,10 +143,10 @@ def _facts(backup: Backup, job: Job, still: _Still) -> BackupFacts:
         description=backup.description,
         owner_project_id=backup.project_id,
         snapshot_id=backup.snapshot_id,
-        full=bool(job.arguments.get("full")),
+        full=full,
         extra={
-            DATA_TIMESTAMP: still.at.isoformat(),
-            IS_FROZEN: json.dumps(still.is_frozen),
+            DATA_TIMESTAMP: at.isoformat(),
+            IS_FROZEN: json.dumps(is_frozen),
             "user_id": backup.user_id,
             "volume_description": backup.volume_description or "",
             "volume_size_gib": str(backup.size_gib),
@@ -223,7 +223,8 @@ def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
         volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.BACKING_UP], now=parts.clock())
 
 
-def _find_backup(connection: sa.Connection, job: Job) -> Backup:
+def find_backup(connection: sa.Connection, job: Job) -> Backup:
+    """The backup that the job makes. Raises JobFailed."""
     backup = backups.find(connection, _backup_id(job), viewer_project_id=job.project_id, owner_project_id=None)
     if backup is None:
         raise JobFailed(f"Backup {job.backup_id} is no longer there.")

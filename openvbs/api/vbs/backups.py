@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from openvbs.actions import backups as actions
 from openvbs.actions import quotas
+from openvbs.actions.copies import copy_backup
 from openvbs.actions.restores import restore_backup
 from openvbs.api.ids import uuid_or_none
 from openvbs.api.vbs import bodies, views
@@ -36,6 +37,16 @@ def restore(call: Call) -> Answer:
     wanted = NewRestore(volume_id=bodies.restore_target(call))
     _, _, job = restore_backup(call.service, call.caller, _backup_id(call), wanted)
     return Answer(200, {"job_id": job.id})
+
+
+def copy(call: Call) -> Answer:
+    """Keep a copy of a backup, also of a shared one, in the own project. Ours."""
+    name, description = bodies.copy_backup(call)
+    backup_id = uuid_or_none(call.params["backup_id"])
+    if backup_id is None:
+        raise WireError(400, "VolumeBackup.0204", "The id in the path must be the UUID of a backup.")
+    made, job = copy_backup(call.service, call.caller, backup_id, name=name, description=description)
+    return Answer(200, {"job_id": job.id, "backup_id": made.id})
 
 
 def quota(call: Call) -> Answer:

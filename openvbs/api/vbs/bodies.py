@@ -55,6 +55,17 @@ def create_backup(call: Call) -> NewBackup:
     )
 
 
+def copy_backup(call: Call) -> tuple[str | None, str | None]:
+    """POST cloudbackups/{id}/copy: the name and the description of the copy, if it is to have its own."""
+    has_body = call.request.content_length or call.request.get_header("Transfer-Encoding")
+    fields = read_envelope(call, "copy") if has_body else {}
+    for key in ("name", "description"):
+        if fields.get(key) is not None and not isinstance(fields[key], str):
+            raise _bad(BAD_REQUEST, f"{key} must be a string.")
+    name = fields.get("name")
+    return None if not name else _name(name), _description(fields.get("description"))
+
+
 def restore_target(call: Call) -> str:
     """POST cloudbackups/{id}/restore: the volume to restore into."""
     fields = read_envelope(call, "restore", code="VolumeBackup.0210")

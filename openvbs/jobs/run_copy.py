@@ -1,0 +1,132 @@
+"""Keep a copy of a backup, one's own or one that was shared, in the own project's repository.
+
+| step | a crash after it leaves |
+|---|---|
+| copy, until its commit | packs and index segments in the own repository, which the next attempt finds and uses |
+| copy, after its commit | a whole backup whose record still says ``creating``; the next attempt finds it |
+| publish | nothing to do |
+
+The data of the backup that is copied stays for as long as this job is open, whatever becomes of it and of its share.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from openvbs.db import backups, repositories
+from openvbs.domain.backup import BackupStatus
+from openvbs.domain.job import Job
+from openvbs.engine.copy import copy_backup
+from openvbs.engine.errors import BackupMissing
+from openvbs.engine.progress import Progress
+from openvbs.jobs.collecting import request_collection
+from openvbs.jobs.failures import Failure
+from openvbs.jobs.parts import Parts
+from openvbs.jobs.run import Run
+from openvbs.jobs.run_backup import DATA_TIMESTAMP, columns_of, facts_of, find_backup
+from openvbs.jobs.run_delete import forget_unpublished
+from openvbs.jobs.runner import Runner
+
+
+def _work(run: Run) -> None:
+    made = run.step("copy", lambda: _copy(run))
+    run.step("publish", lambda: _publish(run, made))
+
+
+def _copy(run: Run) -> dict[str, Any]:
+    """The backup, committed in the own repository. What an earlier attempt committed is taken as it is."""
+    parts, job = run.parts, run.job
+    with parts.database.read() as connection:
+        backup = find_backup(connection, job)
+    target = parts.repositories.get_or_create(backup.repository_id)
+    try:
+        record = target.load_backup(backup.id)
+    except BackupMissing:
+        facts = facts_of(
+            replace(backup, volume_id=_argument(job, "volume_id")),
+            at=backup.data_timestamp,
+            is_frozen=backup.is_frozen,
+            full=False,
+        )
+
+        def on_progress(progress: Progress) -> None:
+            run.on_progress(progress.bytes_done, progress.bytes_total)
+
+        record = copy_backup(
+            parts.repositories.get(_argument(job, "repository_id")),
+            _argument(job, "data_id"),
+            target,
+            facts,
+            on_progress=on_progress,
+            checkpoint=run.checkpoint,
+        )
+    return columns_of(record)
+
+
+def _publish(run: Run, made: dict[str, Any]) -> None:
+    parts, job = run.parts, run.job
+    at = datetime.fromisoformat(made[DATA_TIMESTAMP])
+    run.on_progress(made["bytes_total"], made["bytes_total"])
+    with run.publishing() as connection:
+        backups.update(
+            connection,
+            _backup_id(job),
+            from_status=[BackupStatus.CREATING],
+            now=parts.clock(),
+            **{
+                **made,
+                DATA_TIMESTAMP: at,
+                "volume_id": _argument(job, "volume_id"),
+                "status": BackupStatus.AVAILABLE,
+            },
+        )
+        data = backups.data_of(connection, _backup_id(job))
+        if data is not None:
+            repositories.add_bytes(connection, data.repository_id, made["bytes_stored"], now=parts.clock())
+        _let_go(connection, parts, job)
+
+
+def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
+    """Nothing of it is to be seen but the record; what was stored is collected, unless the next backup uses it."""
+    backups.update(
+        connection,
+        _backup_id(job),
+        from_status=[BackupStatus.CREATING],
+        now=parts.clock(),
+        status=BackupStatus.ERROR,
+        fail_reason=failure.reason,
+    )
+    data = backups.data_of(connection, _backup_id(job))
+    if data is not None:
+        request_collection(connection, parts, data.repository_id, delay_seconds=0 if failure.is_full else None)
+    _let_go(connection, parts, job)
+
+
+def _let_go(connection: sa.Connection, parts: Parts, job: Job) -> None:
+    """Let data go that was only kept for this copy."""
+    assert job.source_backup_id is not None
+    if backups.awaits_purge(connection, job.source_backup_id):
+        request_collection(connection, parts, _argument(job, "repository_id"))
+
+
+def _undo(parts: Parts, job: Job) -> None:
+    with parts.database.read() as connection:
+        data = backups.data_of(connection, _backup_id(job))
+    if data is not None:
+        forget_unpublished(parts, data)
+
+
+def _backup_id(job: Job) -> str:
+    assert job.backup_id is not None
+    return job.backup_id
+
+
+def _argument(job: Job, name: str) -> str:
+    value = job.arguments[name]
+    assert isinstance(value, str)
+    return value
+
+
+RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)
