@@ -8,6 +8,7 @@ import pytest
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
+from openvbs.auth.identity import read_identity
 from openvbs.db import backups, jobs
 from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, GAMMA, PUBLIC_URL
 from tests.api.test_audit import events
@@ -140,7 +141,7 @@ def test_only_a_whole_backup_is_copied(alpha: Client, service: Service) -> None:
 def test_it_counts_for_the_project_that_keeps_it(service: Service, shared: str) -> None:
     settings = Settings(public_url=PUBLIC_URL, body_bytes_max=BODY_BYTES_MAX, page_items_max=1000)
     tight = replace(service, limits=replace(service.limits, backups_max=1))
-    beta, gamma = (Client(create_app(tight, settings, lambda _environ: None), p) for p in (BETA, GAMMA))
+    beta, gamma = (Client(create_app(tight, settings, read_identity), p) for p in (BETA, GAMMA))
     copy(beta, shared)
     answer = beta.send("POST", f"{CLOUD}/{shared}/copy")
     assert (answer.status, answer.code) == (403, "VolumeBackup.0080")

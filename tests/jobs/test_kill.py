@@ -6,7 +6,9 @@ import time
 import pytest
 
 from openvbs.actions.backups import create_backup, delete_backup
+from openvbs.actions.copies import copy_backup
 from openvbs.actions.restores import restore_backup
+from openvbs.actions.shares import share_backup
 from openvbs.actions.snapshots import create_snapshot
 from openvbs.actions.volumes import create_volume, delete_volume
 from openvbs.db import jobs
@@ -18,7 +20,7 @@ from tests.support.actions import caller
 from tests.support.site import Content, Site, WorkerProcess
 from tests.support.waiting import until
 
-ALPHA = caller("alpha")
+ALPHA, BETA = caller("alpha"), caller("beta")
 DATA_BYTES = 150 * MIB
 SECONDS_MAX = 0.8
 """Longer than any of the jobs takes."""
@@ -86,6 +88,22 @@ def test_kill_during_a_restore(killer: Killer, site: Site) -> None:
     for restored in (volume_id, target.id):
         assert site.volume(restored).status == "available"
         assert site.content(restored) == then
+    killer.finish()
+
+
+@pytest.mark.heavy
+def test_kill_during_a_copy(killer: Killer, site: Site) -> None:
+    volume_id, then = made_volume(site)
+    backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume_id, name="b"))
+    site.succeeded(job)
+    share_backup(site.service, ALPHA, backup.id, ["beta"])
+    copy, job = copy_backup(site.service, BETA, backup.id)
+    killer.let_it_live(SECONDS_MAX)
+    site.succeeded(delete_backup(site.service, ALPHA, backup.id))
+    site.succeeded(job)
+    _, target, job = restore_backup(site.service, BETA, copy.id, NewRestore())
+    site.succeeded(job)
+    assert site.content(target.id) == then
     killer.finish()
 
 
