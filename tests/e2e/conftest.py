@@ -1,6 +1,7 @@
 """One service for the whole session, and who calls it."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from openvbs.units import MIB
 from tests.support.cancelling import R2, World
+from tests.support.images import write_image
 from tests.support.parties import Login, Parties, Party, log_in_all, login
 from tests.support.records import Records, stopped
 from tests.support.service import RunningKeystone, RunningService, free_port_pair
@@ -101,6 +104,20 @@ def backups(parties: Parties) -> dict[str, str]:
         "own": new_backup(alpha, new_volume(alpha), "ledger"),
         "strangers": new_backup(gamma, new_volume(gamma), "strange"),
     }
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk image with something in it."""
+    return write_image(tmp_path_factory.mktemp("clients") / "image", data_bytes=32 * MIB, seed=1)
+
+
+@pytest.fixture(scope="session")
+def golden(service: RunningService, image: Path) -> str:
+    """The id of a volume of alpha's that holds the image."""
+    return str(
+        json.loads(service.operate("volume", "import", image, "--project", "alpha", "--name", "golden", "--json"))["id"]
+    )
 
 
 @pytest.fixture

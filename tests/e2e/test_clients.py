@@ -1,52 +1,21 @@
-"""The ordinary tools, unchanged: each makes, lists, shows, restores and removes a volume, a snapshot and a backup."""
+"""openstacksdk and python-cinderclient, unchanged: all that they can do with backups, and what that needs beside."""
 
+import base64
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cinderclient import client as cinder
 from cinderclient import exceptions as cinder_errors
 from openstack import exceptions as sdk_errors
 
-from openvbs.units import MIB
-from tests.support.images import digest, write_image
+from tests.support.images import digest
 from tests.support.parties import Party
 from tests.support.service import RunningService
-from tests.support.steps import gone
 from tests.support.waiting import until
-
-BIN = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_image(tmp_path_factory.mktemp("clients") / "image", data_bytes=32 * MIB, seed=1)
-
-
-@pytest.fixture(scope="module")
-def golden(service: RunningService, image: Path) -> str:
-    """The id of a volume of alpha's that holds the image."""
-    done = run(service, "openvbs", "volume", "import", image, "--project", "alpha", "--name", "golden", "--json")
-    return str(json.loads(done)["id"])
-
-
-def run(service: RunningService, program: str, *arguments: Any) -> str:
-    """What a program of ours printed; it must end well."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(service.data_dir),
-        "OS_CLIENT_CONFIG_FILE": str(service.clouds_file),
-    }
-    where = ["--data-dir", service.data_dir] if program == "openvbs" else ["--os-cloud", "openvbs-alpha"]
-    command = [BIN / program, *arguments, *where] if program == "openvbs" else [BIN / program, *where, *arguments]
-    done = subprocess.run([str(word) for word in command], env=environment, capture_output=True, check=False, text=True)
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
 
 
 def same_bytes(service: RunningService, volume_id: str, image: Path) -> bool:
@@ -80,6 +49,28 @@ def test_openstacksdk(service: RunningService, connection: Any, golden: str, ima
     assert (backup.name, backup.size, backup.volume_id, backup.is_incremental) == ("sdk backup", 1, golden, False)
     assert backup.id in {found.id for found in storage.backups(details=True)}
     assert storage.find_backup("sdk backup").id == backup.id
+    assert [found.id for found in storage.backups(name="sdk backup", status="available", volume_id=golden)] == [
+        backup.id
+    ]
+    assert list(storage.backups(name="sdk backup", status="error")) == []
+    incremental = storage.create_backup(volume_id=golden, name="sdk incremental", is_incremental=True)
+    incremental = storage.wait_for_status(incremental, interval=0.1)
+    assert incremental.is_incremental is True
+    pages = storage.backups(volume_id=golden, limit=1, sort="created_at:asc", all_projects=True)
+    mine = [found.id for found in pages if found.id in {backup.id, incremental.id}]
+    assert mine == [backup.id, incremental.id]
+    changed = storage.update_backup(backup, name="renamed", description="better", metadata={"c": "d"})
+    assert changed.name == "renamed"
+    shown = storage.get_backup(backup.id)
+    assert (shown.description, shown.metadata, shown.project_id) == ("better", {"c": "d"}, backup.project_id)
+    for forbidden in (storage.export_backup, lambda one: storage.reset_backup_status(one, status="error")):
+        with pytest.raises(sdk_errors.ForbiddenException):
+            forbidden(shown)
+    assert storage.get_limits().absolute.total_backups_used >= 2
+    quotas = storage.get_quota_set(connection.current_project_id, usage=True)
+    assert (quotas.backups, quotas.usage["backups"] >= 2) == (-1, True)
+    storage.delete_backup(incremental, ignore_missing=False)
+    storage.wait_for_delete(incremental, interval=0.1)
 
     storage.restore_backup(backup, volume=volume)
     storage.wait_for_status(storage.get_volume(volume.id), interval=0.1, failures=["error_restoring"])
@@ -100,22 +91,48 @@ def test_openstacksdk(service: RunningService, connection: Any, golden: str, ima
             ask(removed.id)
 
 
+def is_now(collection: Any, wanted_id: str, status: str) -> None:
+    until(lambda: collection.get(wanted_id).status == status, what=f"{wanted_id} {status}")
+
+
+def is_gone(collection: Any, wanted_id: str) -> None:
+    def missing() -> bool:
+        try:
+            collection.get(wanted_id)
+        except cinder_errors.NotFound:
+            return True
+        return False
+
+    until(missing, what=f"{wanted_id} gone")
+
+
+def cinder_client(connection: Any) -> Any:
+    return cinder.Client("3.64", session=connection.session, region_name="RegionOne")
+
+
+def check_lists(backups: Any, volume_id: str, ids: list[str]) -> None:
+    """``ids`` are all backups of the volume, the oldest first."""
+
+    def found(**wanted: Any) -> list[str]:
+        return [
+            row.id for row in backups.list(search_opts={"volume_id": volume_id, **wanted.pop("also", {})}, **wanted)
+        ]
+
+    assert found() == ids[::-1]
+    assert found(detailed=False, sort="created_at:asc") == ids
+    assert found(sort="name:asc") == found(sort="name:desc")[::-1]
+    assert found(limit=1, marker=ids[-1]) == [ids[-2]]
+    assert found(also={"status": "available", "all_tenants": 1}) == ids[::-1]
+    assert found(also={"status": "error"}) == []
+    assert found(also={"name~": "INCREMENTAL"}) == [ids[-1]]
+    rows, count = backups.list(search_opts={"volume_id": volume_id, "with_count": True}, limit=1)
+    assert ([row.id for row in rows], count) == ([ids[-1]], len(ids))
+    with pytest.raises(cinder_errors.BadRequest, match="Invalid filters host"):
+        found(also={"host": "x"})
+
+
 def test_cinderclient(service: RunningService, connection: Any, golden: str, image: Path) -> None:
-    client = cinder.Client("3.64", session=connection.session, region_name="RegionOne")
-
-    def is_now(collection: Any, wanted_id: str, status: str) -> Any:
-        return until(lambda: (collection.get(wanted_id).status == status) or None, what=f"{wanted_id} {status}")
-
-    def is_gone(collection: Any, wanted_id: str) -> None:
-        def missing() -> bool:
-            try:
-                collection.get(wanted_id)
-            except cinder_errors.NotFound:
-                return True
-            return False
-
-        until(missing, what=f"{wanted_id} gone")
-
+    client = cinder_client(connection)
     volume = client.volumes.create(1, name="cinder")
     is_now(client.volumes, volume.id, "available")
     assert volume.id in {found.id for found in client.volumes.list()}
@@ -132,6 +149,16 @@ def test_cinderclient(service: RunningService, connection: Any, golden: str, ima
     incremental = client.backups.create(golden, incremental=True, name="cinder incremental")
     is_now(client.backups, incremental.id, "available")
     assert client.backups.get(incremental.id).is_incremental is True
+    check_lists(client.backups, golden, [backup.id, incremental.id])
+    client.backups.update(backup, name="renamed", description=None, metadata={"k": "v"})
+    changed = client.backups.get(backup.id)
+    assert (changed.name, changed.description, changed.metadata) == ("renamed", None, {"k": "v"})
+    assert client.backups.find(name="renamed").id == backup.id
+    limits = {limit.name: limit.value for limit in client.limits.get().absolute}
+    assert limits["totalBackupsUsed"] >= 2
+    for forbidden in (client.backups.export_record, lambda one: client.backups.delete(one, force=True)):
+        with pytest.raises(cinder_errors.Forbidden):
+            forbidden(backup.id)
 
     restore = client.restores.restore(incremental.id, volume_id=volume.id)
     assert (restore.backup_id, restore.volume_id, restore.volume_name) == (incremental.id, volume.id, "cinder")
@@ -140,6 +167,9 @@ def test_cinderclient(service: RunningService, connection: Any, golden: str, ima
     made = client.restores.restore(backup.id)
     is_now(client.volumes, made.volume_id, "available")
     assert same_bytes(service, made.volume_id, image)
+    sized = client.volumes.create(2, name="larger", backup_id=backup.id)
+    is_now(client.volumes, sized.id, "available")
+    assert client.volumes.get(sized.id).size == 2
 
     for collection, wanted_id in (
         (client.backups, backup.id),
@@ -147,40 +177,51 @@ def test_cinderclient(service: RunningService, connection: Any, golden: str, ima
         (client.volume_snapshots, snapshot.id),
         (client.volumes, volume.id),
         (client.volumes, made.volume_id),
+        (client.volumes, sized.id),
     ):
         collection.delete(wanted_id)
         is_gone(collection, wanted_id)
 
 
-def test_openstackclient(service: RunningService, alpha: Party, golden: str, image: Path, tmp_path: Path) -> None:
-    def call(*arguments: str) -> Any:
-        return json.loads(run(service, "openstack", *arguments, "-f", "json"))
+def test_cinderclient_hands_a_record_on(
+    service: RunningService, connection: Any, alpha: Party, golden: str, image: Path
+) -> None:
+    """Administrators: the record goes to another project, and outlives the one that it was made from."""
+    mine = cinder_client(connection).backups.create(golden, name="to be handed on")
+    is_now(cinder_client(connection).backups, mine.id, "available")
+    with service.connection("openvbs-admin") as admin_connection:
+        client = cinder_client(admin_connection)
+        assert mine.id in {row.id for row in client.backups.list(search_opts={"all_tenants": 1})}
+        assert [row.id for row in client.backups.list(search_opts={"all_tenants": 1, "id": mine.id})] == [mine.id]
+        assert client.backups.get(mine.id).user_id
+        client.backups.reset_state(mine.id, "error")
+        with pytest.raises(cinder_errors.BadRequest, match="Invalid backup"):
+            client.backups.export_record(mine.id)
+        client.backups.reset_state(mine.id, "available")
+        is_now(client.backups, mine.id, "available")
 
-    def is_now(target: str, kind: str, status: str) -> None:
-        until(lambda: alpha.get(target)[kind]["status"] == status, what=f"{target} {status}")
+        record = client.backups.export_record(mine.id)
+        with pytest.raises(cinder_errors.BadRequest, match="already exists"):
+            client.backups.import_record(record["backup_service"], record["backup_url"])
+        fields = json.loads(base64.b64decode(record["backup_url"]))
+        fields["id"] = str(uuid4())
+        url = base64.b64encode(json.dumps(fields).encode()).decode()
+        imported = client.backups.import_record(record["backup_service"], url)
+        assert (imported["id"], imported["name"]) == (fields["id"], "to be handed on")
+        is_now(client.backups, imported["id"], "available")
 
-    volume = call("volume", "create", "--size", "1", "cli")["id"]
-    snapshot = call("volume", "snapshot", "create", "--volume", golden, "cli-snap")["id"]
-    is_now(f"/v3/{{p}}/snapshots/{snapshot}", "snapshot", "available")
-    is_now(f"/v3/{{p}}/volumes/{golden}", "volume", "available")
-    backup = call("volume", "backup", "create", "--name", "monday", golden)["id"]
-    is_now(f"/v3/{{p}}/backups/{backup}", "backup", "available")
+        client.backups.delete(mine.id, force=True)
+        is_gone(client.backups, mine.id)
+        made = client.restores.restore(imported["id"], name="from the record")
+        is_now(client.volumes, made.volume_id, "available")
+        assert same_bytes(service, made.volume_id, image)
 
-    assert "cli" in {row["Name"] for row in call("volume", "list")}
-    assert call("volume", "show", "cli")["status"] == "available"
-    assert "cli-snap" in {row["Name"] for row in call("volume", "snapshot", "list")}
-    assert call("volume", "snapshot", "show", "cli-snap")["volume_id"] == golden
-    assert "monday" in {row["Name"] for row in call("volume", "backup", "list")}
-    assert call("volume", "backup", "show", "monday")["id"] == backup
-
-    assert call("volume", "backup", "restore", "monday", "newvolume")["volume_name"] == "newvolume"
-    (restored,) = (found["id"] for found in alpha.get("/v3/{p}/volumes?name=newvolume")["volumes"])
-    is_now(f"/v3/{{p}}/volumes/{restored}", "volume", "available")
-    run(service, "openvbs", "volume", "export", restored, tmp_path / "exported")
-    assert digest(tmp_path / "exported") == digest(image)
-
-    run(service, "openstack", "volume", "backup", "delete", "monday")
-    run(service, "openstack", "volume", "snapshot", "delete", "cli-snap")
-    run(service, "openstack", "volume", "delete", "cli", "newvolume")
-    for target in (f"backups/{backup}", f"snapshots/{snapshot}", f"volumes/{volume}", f"volumes/{restored}"):
-        gone(alpha, f"/v3/{{p}}/{target}")
+        quotas = client.quotas.update(alpha.project_id, backups=2, backup_gigabytes=9)
+        assert (quotas.backups, quotas.backup_gigabytes) == (2, 9)
+        assert client.quotas.get(alpha.project_id, usage=True).backups["limit"] == 2
+        client.quotas.delete(alpha.project_id)
+        assert client.quotas.get(alpha.project_id).backups == client.quotas.defaults(alpha.project_id).backups == -1
+        client.backups.delete(imported["id"])
+        is_gone(client.backups, imported["id"])
+        client.volumes.delete(made.volume_id)
+        is_gone(client.volumes, made.volume_id)

@@ -24,6 +24,7 @@ OPENVBS = Path(sys.executable).parent / "openvbs"
 STOPS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM")
 READY_SECONDS_MAX = 120
 STOP_SECONDS_MAX = 60
+OPERATE_SECONDS_MAX = 180
 
 
 def free_port_pair() -> int:
@@ -258,6 +259,13 @@ class RunningService(Server):
     def clouds(self) -> dict[str, Any]:
         clouds: dict[str, Any] = yaml.safe_load(self.clouds_file.read_text())["clouds"]
         return clouds
+
+    def operate(self, *arguments: object) -> str:
+        """What a command of the operator's about this service printed; it must end well."""
+        command = [str(OPENVBS), *map(str, arguments), *self.folder_flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=OPERATE_SECONDS_MAX, check=False)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
 
     def connection(self, cloud: str) -> openstack.connection.Connection:
         """An openstacksdk connection; close it."""
