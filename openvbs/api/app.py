@@ -12,6 +12,8 @@ from openvbs.actions.service import Service
 from openvbs.api.gate import Responder, responder, send
 from openvbs.api.middleware import Observe, Wsgi, add_error_handlers, with_request_id
 from openvbs.api.native import versions
+from openvbs.api.openapi import document
+from openvbs.api.openapi_page import CONTENT_SECURITY_POLICY, CONTENT_TYPE, page
 from openvbs.api.routes import ROUTES
 from openvbs.api.wire import Answer, Settings
 from openvbs.auth.identity import Authenticate
@@ -53,11 +55,21 @@ def _open_responders(service: Service, settings: Settings) -> dict[str, dict[str
         response.content_type = metrics.CONTENT_TYPE
         response.data = metrics.render(open_jobs_by_status(service))
 
+    def openapi(_request: Request, response: Response) -> None:
+        send(response, Answer(200, document(settings.public_url)))
+
+    def docs(_request: Request, response: Response) -> None:
+        response.content_type = CONTENT_TYPE
+        response.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.data = page(settings.public_url)
+
     return {
         "/": {"GET": discovery(300)},
         "/v3": {"GET": discovery(200)},
         "/healthcheck": {"GET": healthcheck},
         "/metrics": {"GET": show_metrics},
+        "/openapi.json": {"GET": openapi},
+        "/docs": {"GET": docs},
     }
 
 

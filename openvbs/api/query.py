@@ -3,11 +3,19 @@
 import re
 from urllib.parse import parse_qsl
 
+from openvbs.api.operation import Query, Schema
 from openvbs.api.wire import WireError
 
 _KEYS_MAX = 100
 _QINT = re.compile(r"[0-9]{1,10}", re.ASCII)
 _QINT_MAX = 2**31 - 1
+
+INTEGER: Schema = {"type": "integer", "minimum": 0, "maximum": _QINT_MAX}
+LIMIT = Query("limit", INTEGER, "Items on the page; cut to the service's ceiling.")
+OFFSET = Query("offset", INTEGER, "How many to leave out, after the marker.")
+MARKER = Query("marker", {"type": "string"}, "The page begins behind the item of this id.")
+SORT_DIR = Query("sort_dir", {"enum": ["asc", "desc"]})
+"""What lists have alike."""
 
 
 def parse(query_string: str) -> dict[str, str]:

@@ -1,15 +1,12 @@
 """The one table of all URLs. A path that is not here is 404, a method that is not here 405."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from openvbs.api.microversion import VERSION_MIN, Version
 from openvbs.api.native import backups as native_backups
 from openvbs.api.native import metadata, quotas, snapshots, volumes
 from openvbs.api.vbs import audit, backups, jobs, policies, policy_tags, shares
-from openvbs.api.wire import Answer, Call, Family
-
-Handler = Callable[[Call], Answer]
+from openvbs.api.wire import Family, Handler
 
 VBS = Family.VBS
 POLICY = Family.POLICY

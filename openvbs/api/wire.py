@@ -1,6 +1,6 @@
 """What crosses between handlers and HTTP: an Answer going out, a WireError instead of one, and the Call coming in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -102,3 +102,7 @@ class Links:
             {"rel": "self", "href": f"{self.base}/{self.version}/{path}"},
             {"rel": "bookmark", "href": f"{self.base}/{path}"},
         ]
+
+
+Handler = Callable[[Call], Answer]
+"""Parses, calls one action, renders."""

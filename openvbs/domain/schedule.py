@@ -66,7 +66,7 @@ def schedule_of(*, start_time: str, every_days: int | None, weekdays: Sequence[s
 
 def start_hours(start_time: str) -> list[int]:
     """The hours of a list like ``"21:00, 23:00"``, in its order. Raises BadSchedule."""
-    parts = [part.strip() for part in start_time.split(",")]
+    parts = [part.strip(" \t\r\n") for part in start_time.split(",")]
     if len(parts) > START_TIMES_MAX:
         raise BadSchedule(f"has {len(parts)} start times; {START_TIMES_MAX} are allowed")
     hours = []

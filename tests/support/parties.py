@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tests.support import openapi
+
 ANSWER_SECONDS_MAX = 60
 
 
@@ -68,13 +70,11 @@ class Party:
         body = None if json_body is None else json.dumps(json_body).encode()
         content = {} if body is None else {"Content-Type": "application/json"}
         token = {} if self.token is None else {"X-Auth-Token": self.token}
-        return send(
-            method,
-            self.base,
-            target.replace("{p}", self.project_id),
-            headers={"Accept": "application/json", **token, **content, **(headers or {})},
-            body=body,
-        )
+        target = target.replace("{p}", self.project_id)
+        sent = {"Accept": "application/json", **token, **content, **(headers or {})}
+        answer = send(method, self.base, target, headers=sent, body=body)
+        openapi.check(method, target, answer.status, answer.headers, answer.body)
+        return answer
 
     def get(self, target: str) -> Any:
         """The document at the target, which must be there."""

@@ -17,6 +17,7 @@ import openstack
 import requests
 import yaml
 
+from tests.support import openapi
 from tests.support.waiting import until
 
 OPENVBS = Path(sys.executable).parent / "openvbs"
@@ -268,13 +269,16 @@ class RunningService(Server):
         return done.stdout
 
     def connection(self, cloud: str) -> openstack.connection.Connection:
-        """An openstacksdk connection; close it."""
+        """An openstacksdk connection, all of whose answers must be as the OpenAPI document says; close it."""
         config = openstack.config.OpenStackConfig(config_files=[str(self.clouds_file)])
-        return openstack.connection.Connection(config=config.get_one(cloud))
+        connection = openstack.connection.Connection(config=config.get_one(cloud))
+        connection.session.session.hooks["response"].append(openapi.hook(self.url))
+        return connection
 
     def session(self, cloud: str) -> requests.Session:
         """Plain HTTP with a fresh token of that cloud's user."""
         with self.connection(cloud) as connection:
             session = requests.Session()
+            session.hooks["response"].append(openapi.hook(self.url))
             session.headers["X-Auth-Token"] = connection.auth_token
             return session

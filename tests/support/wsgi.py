@@ -6,6 +6,8 @@ from typing import Any
 
 from falcon import testing
 
+from tests.support import openapi
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -35,7 +37,10 @@ class Client:
     headers: dict[str, str] = field(default_factory=dict)
 
     def send(self, method: str, target: str, *, body: object = None, **headers: str) -> Answer:
-        """One request. ``{p}`` in the target is the project; a body that is not bytes is sent as JSON."""
+        """One request, whose answer must be as the OpenAPI document says.
+
+        ``{p}`` in the target is the project; a body that is not bytes is sent as JSON.
+        """
         path, _, query = target.replace("{p}", self.project_id).partition("?")
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -58,11 +63,13 @@ class Client:
         start_response = testing.StartResponseMock()
         # Not through wsgiref's validator: it wants a Content-Type on empty answers, which the contract forbids.
         chunks = self.app(environ, start_response)
-        return Answer(
+        answer = Answer(
             status=int(start_response.status.split()[0]),
             headers={name.lower(): value for name, value in start_response.headers},
             body=b"".join(chunks),
         )
+        openapi.check(method, path, answer.status, answer.headers, answer.body)
+        return answer
 
     def get(self, target: str, **headers: str) -> Any:
         """The document at the target, which must be there."""

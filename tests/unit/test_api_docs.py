@@ -7,7 +7,7 @@ from openvbs.api.routes import ROUTES
 
 TEXT = (Path(__file__).parents[2] / "docs/api.md").read_text()
 NATIVE_BASES = ("/v2/{project_id}", "/v3/{project_id}", "/v3")
-OPEN = {("GET", path) for path in ("/", "/v3", "/healthcheck", "/metrics")}
+OPEN = {("GET", path) for path in ("/", "/v3", "/healthcheck", "/metrics", "/openapi.json", "/docs")}
 
 
 def documented() -> list[tuple[str, str]]:

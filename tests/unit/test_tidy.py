@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from openvbs.api.openapi import OPERATIONS
+from openvbs.api.routes import ROUTES
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "openvbs"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -109,6 +112,11 @@ def test_one_place_reads_the_clock_the_environment_and_prints(path: Path) -> Non
             assert not reads_environment, f"line {node.lineno}: only cli reads the environment"
         if here != "clock":
             assert not text.startswith(("time.time(", "datetime.now(")), f"line {node.lineno}: use openvbs.clock"
+
+
+def test_every_route_is_described() -> None:
+    missing = [f"{route.method} {route.path}" for route in ROUTES if route.handler not in OPERATIONS]
+    assert not missing, f"api/*/operations.py says nothing of {missing}"
 
 
 def test_every_decision_record_is_listed() -> None:

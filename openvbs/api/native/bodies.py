@@ -13,13 +13,35 @@ from openvbs.domain.volume import NewVolume
 
 T = TypeVar("T")
 
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
-Text = Annotated[str, Meta(max_length=255)]
-Key = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9-_:. /]{1,255}\Z")]
-Metadata = dict[Key, Text]
-
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+_SPACE = " \t\r\n"
+_SIZE_GIB_MAX = 999_999_999
+"""So that a size in bytes fits into the 64 bits of a column."""
+
+
+def _one_of(words: Collection[str]) -> str:
+    """The pattern of these words in any letter case."""
+    both = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in sorted(words))
+    return rf"^[{_SPACE}]*({'|'.join(both)})[{_SPACE}]*\Z"
+
+
+# What extra_json_schema says is checked below, with messages of our own.
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
+Text = Annotated[str, Meta(max_length=255)]
+KEY_PATTERN = r"^[a-zA-Z0-9_:. /-]{1,255}\Z"
+Key = Annotated[str, Meta(pattern=KEY_PATTERN)]
+Metadata = dict[Key, Text]
+Flag = bool | Annotated[str, Meta(extra_json_schema={"pattern": _one_of(_TRUE | _FALSE)})]
+Off = (
+    Annotated[bool, Meta(extra_json_schema={"const": False})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": _one_of(_FALSE)})]
+)
+Nothing = Annotated[Any, Meta(extra_json_schema={"enum": [None, "", False, 0, [], {}]})]
+Size = (
+    Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": _SIZE_GIB_MAX})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": "^0*[1-9][0-9]{0,8}$", "maxLength": 10})]
+)
 
 
 class Strict(Struct, forbid_unknown_fields=True):
@@ -30,10 +52,10 @@ class BackupV2(Struct):
     volume_id: Uuid
     snapshot_id: Uuid | None = None
     name: Text | None = None
-    description: Text | None = None
+    description: Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": "^[^<>]*$"})] | None = None
     container: Text | None = None
-    incremental: bool | str = False
-    force: bool | str = False
+    incremental: Flag = False
+    force: Flag = False
     project_id: str | None = None
 
 
@@ -43,8 +65,8 @@ class BackupV30(Strict):
     name: Text | None = None
     description: Text | None = None
     container: Text | None = None
-    incremental: bool | str = False
-    force: bool | str = False
+    incremental: Flag = False
+    force: Flag = False
 
 
 class BackupV343(BackupV30):
@@ -75,7 +97,7 @@ class RestoreV2(Struct):
 
 
 class _VolumeFields(Struct):
-    size: int | str | None = None
+    size: Size | None = None
     name: Text | None = None
     description: Text | None = None
     display_name: Text | None = None
@@ -85,11 +107,11 @@ class _VolumeFields(Struct):
     source_volid: Uuid | None = None
     volume_type: Text | None = None
     availability_zone: Text | None = None
-    consistencygroup_id: Any = None
-    group_id: Any = None
-    image_ref: Any = msgspec.field(default=None, name="imageRef")
-    image_id: Any = None
-    multiattach: bool | str | None = None
+    consistencygroup_id: Nothing = None
+    group_id: Nothing = None
+    image_ref: Nothing = msgspec.field(default=None, name="imageRef")
+    image_id: Nothing = None
+    multiattach: Off | None = None
 
 
 class VolumeV2(_VolumeFields):
@@ -111,7 +133,7 @@ class Snapshot(Struct):
     display_name: Text | None = None
     display_description: Text | None = None
     metadata: Metadata | None = None
-    force: bool | str = False
+    force: Flag = False
 
 
 class SnapshotV3(Snapshot, forbid_unknown_fields=True):
@@ -133,15 +155,15 @@ class ChangeV3(Change, forbid_unknown_fields=True):
 
 
 class Extend(Struct):
-    new_size: int | str
+    new_size: Size
 
 
 class SetBootable(Struct):
-    bootable: bool | str
+    bootable: Flag
 
 
 class ResetStatus(Strict):
-    status: str
+    status: Annotated[str, Meta(extra_json_schema={"pattern": _one_of({"available", "error"})})]
 
 
 class BackupRecord(Struct):
@@ -153,7 +175,8 @@ class BackupRecordV3(BackupRecord, forbid_unknown_fields=True):
     pass
 
 
-_IN_BODY_ONLY = frozenset({"OS-SCH-HNT:scheduler_hints"})
+BESIDE_VOLUME = frozenset({"OS-SCH-HNT:scheduler_hints"})
+"""What may stand beside a new volume."""
 
 
 def backup(call: Call) -> NewBackup:
@@ -210,7 +233,7 @@ def restore(call: Call) -> NewRestore:
 def volume(call: Call) -> NewVolume:
     """POST volumes."""
     kind = VolumeV2 if not call.is_v3 else VolumeV347 if call.version >= (3, 47) else VolumeV30
-    fields = _envelope(call, "volume", kind, beside=_IN_BODY_ONLY)
+    fields = _envelope(call, "volume", kind, beside=BESIDE_VOLUME)
     for name in ("consistencygroup_id", "group_id", "image_ref", "image_id"):
         if getattr(fields, name):
             raise _bad(name, "is not supported here")
@@ -273,10 +296,10 @@ def bootable(value: Any) -> bool:
 
 def reset_status(value: Any) -> BackupStatus:
     """What is said with a backup's os-reset_status: available or error, in any case."""
-    given = _converted("os-reset_status", value, ResetStatus).status
-    if given.lower() not in {BackupStatus.AVAILABLE, BackupStatus.ERROR}:
+    given = _converted("os-reset_status", value, ResetStatus).status.strip(_SPACE).lower()
+    if given not in {BackupStatus.AVAILABLE, BackupStatus.ERROR}:
         raise _bad("status", f"must be available or error, not {given!r}")
-    return BackupStatus(given.lower())
+    return BackupStatus(given)
 
 
 def nothing(name: str, value: Any) -> None:
@@ -343,9 +366,9 @@ def _given(fields: Struct) -> dict[str, Any]:
 def _bool(name: str, value: bool | str) -> bool:  # noqa: FBT001 - the value itself
     if isinstance(value, bool):
         return value
-    if value.strip().lower() in _TRUE:
+    if value.strip(_SPACE).lower() in _TRUE:
         return True
-    if value.strip().lower() in _FALSE:
+    if value.strip(_SPACE).lower() in _FALSE:
         return False
     raise _bad(name, f"{value!r} is not a boolean")
 
@@ -353,8 +376,8 @@ def _bool(name: str, value: bool | str) -> bool:  # noqa: FBT001 - the value its
 def _whole_number(name: str, value: int | str) -> int:
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 10):
         raise _bad(name, f"{value!r} is not a whole number")
-    if int(value) < 1:
-        raise _bad(name, "must be 1 or more")
+    if not 1 <= int(value) <= _SIZE_GIB_MAX:
+        raise _bad(name, f"must be from 1 to {_SIZE_GIB_MAX}")
     return int(value)
 
 

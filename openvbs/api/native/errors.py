@@ -107,8 +107,13 @@ def headers_of(status: int) -> dict[str, str]:
     return {"Retry-After": _RETRY_AFTER} if status == 413 else {}
 
 
+def name_of(status: int) -> str:
+    """The key under which an error of this status stands."""
+    return _NAMES.get(status, "computeFault")
+
+
 def render(status: int, message: str) -> bytes:
     inner: dict[str, Any] = {"code": status, "message": message}
     if status == 413:
         inner["retryAfter"] = _RETRY_AFTER
-    return msgspec.json.encode({_NAMES.get(status, "computeFault"): inner})
+    return msgspec.json.encode({name_of(status): inner})

@@ -14,8 +14,6 @@ from openvbs.domain.errors import MetadataChanged, MetadataKeyNotFound
 
 _ETAG_FROM = (3, 15)
 
-Handler = Callable[[Call], Answer]
-
 
 class Handlers:
     """The handlers of one kind; ``parameter`` is the route's variable for its id."""

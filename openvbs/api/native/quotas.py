@@ -13,13 +13,13 @@ from openvbs.api.wire import BAD_REQUEST, Answer, Call, WireError
 from openvbs.domain.quota import Quota, Resource
 
 _NAMES = frozenset(resource.value for resource in Resource)
-_LIMIT_MAX = 2**31 - 1
+LIMIT_MAX = 2**31 - 1
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_NOT_LIMITS = frozenset({"tenant_id", "project_id", "id"})
+NOT_LIMITS = frozenset({"tenant_id", "project_id", "id"})
 """Keys that clients send along with the limits."""
 _PROJECT_QUERY_FROM = (3, 39)
 
-_Limit = Annotated[int, Meta(ge=-1, le=_LIMIT_MAX)]
+_Limit = Annotated[int, Meta(ge=-1, le=LIMIT_MAX)]
 
 
 def show(call: Call) -> Answer:
@@ -37,7 +37,7 @@ def show_defaults(call: Call) -> Answer:
 
 
 def update(call: Call) -> Answer:
-    limits = _limits(bodies.quota_set(call))
+    limits = limits_of(bodies.quota_set(call))
     skips_validation = query.parse(call.request.query_string).get("skip_validation", "true").lower() in _TRUE
     changed = actions.set_quotas(
         call.service, call.caller, _target_id(call), limits, at_least_used=not skips_validation
@@ -83,10 +83,10 @@ def _target_id(call: Call) -> str:
     return target_id
 
 
-def _limits(given: dict[str, Any]) -> dict[Resource, int]:
+def limits_of(given: dict[str, Any]) -> dict[Resource, int]:
     limits = {}
     for name, value in given.items():
-        if name in _NOT_LIMITS:
+        if name in NOT_LIMITS:
             continue
         if name not in _NAMES:
             raise _bad(name, f"is no quota; there are {', '.join(Resource)}")
@@ -94,7 +94,7 @@ def _limits(given: dict[str, Any]) -> dict[Resource, int]:
             # Clients of the command line send numbers as text.
             limits[Resource(name)] = msgspec.convert(value, _Limit, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
-            raise _bad(name, f"must be a whole number from -1 to {_LIMIT_MAX}, where -1 is no limit") from error
+            raise _bad(name, f"must be a whole number from -1 to {LIMIT_MAX}, where -1 is no limit") from error
     return limits
 
 

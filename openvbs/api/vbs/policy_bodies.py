@@ -139,7 +139,7 @@ def _start_time(value: Any) -> str | None:
 def _every_days(value: Any) -> int | None:
     if value is None:
         return None
-    days = _whole_number(value)
+    days = whole_number(value)
     if days is None or not 1 <= days <= EVERY_DAYS_MAX:
         raise bad(FREQUENCY, f"frequency must be a whole number of days from 1 to {EVERY_DAYS_MAX}.")
     return days
@@ -165,7 +165,7 @@ def _keep(schedule: dict[str, Any], kind: str, parse: Callable[[str, Any], int |
 def _keep_number(key: str, value: Any) -> int | None:
     if value is None:
         return None
-    number = _whole_number(value)
+    number = whole_number(value)
     if number is None or not KEEP_MIN <= number <= KEEP_NUMBER_MAX:
         raise bad(RETENTION, f"{key} must be a whole number from {KEEP_MIN} to {KEEP_NUMBER_MAX}.")
     return number
@@ -174,13 +174,13 @@ def _keep_number(key: str, value: Any) -> int | None:
 def _keep_days(key: str, value: Any) -> int | None:
     if value is None:
         return None
-    days = math.floor(value) if isinstance(value, float) and math.isfinite(value) else _whole_number(value)
+    days = math.floor(value) if isinstance(value, float) and math.isfinite(value) else whole_number(value)
     if days is None or not KEEP_MIN <= days <= KEEP_DAYS_MAX:
         raise bad(RETENTION, f"{key} must be a number of days from {KEEP_MIN} to {KEEP_DAYS_MAX}.")
     return days
 
 
-def _whole_number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """JSON knows one kind of number, so 10.0 is 10."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

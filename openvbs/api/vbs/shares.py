@@ -9,7 +9,7 @@ from openvbs.api.wire import BAD_REQUEST, Answer, Call, WireError
 from openvbs.domain.errors import BackupNotFound, ShareNotFound
 from openvbs.domain.share import ShareQuery
 
-_SORT_KEYS = ("name", "status", "size", "container_format", "disk_format", "id", "created_at", "updated_at")
+SORT_KEYS = ("name", "status", "size", "container_format", "disk_format", "id", "created_at", "updated_at")
 
 
 def share(call: Call) -> Answer:
@@ -85,7 +85,7 @@ def _share_query(values: dict[str, str], items_max: int) -> ShareQuery:
         from_project_id=values.get("from_project_id"),
         to_project_id=values.get("to_project_id"),
         availability_zone=_availability_zone(values),
-        sort_key=query.qchoice(values, "sort_key", _SORT_KEYS, default="created_at"),
+        sort_key=query.qchoice(values, "sort_key", SORT_KEYS, default="created_at"),
         sort_dir=query.qchoice(values, "sort_dir", ("asc", "desc"), default="desc"),
         limit=query.limit(values, items_max),
         offset=query.qint(values, "offset", default=0),

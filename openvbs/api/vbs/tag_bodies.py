@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openvbs.api.vbs.bodies import TAG_KEY_CHARACTERS_MAX, TAG_VALUE_CHARACTERS_MAX, is_tag_text
-from openvbs.api.vbs.policy_bodies import EMPTY_BODY, bad, read_object, refuse_brackets
+from openvbs.api.vbs.policy_bodies import EMPTY_BODY, bad, read_object, refuse_brackets, whole_number
 from openvbs.api.wire import Call
 from openvbs.domain.tags import TagQuery, TagSet
 
@@ -16,7 +16,7 @@ OLD_VALUE_CHARACTERS_MAX = 255
 SETS_MAX = 10
 VALUES_MAX = 10
 FOUND_MAX = 1000
-_OFFSET_MAX = 2**31 - 1
+OFFSET_MAX = 2**31 - 1
 
 _RULE = (
     f"Each tag needs a key of 1 to {TAG_KEY_CHARACTERS_MAX} and a value of up to {TAG_VALUE_CHARACTERS_MAX} characters,"
@@ -93,7 +93,8 @@ def _tag(entry: Any) -> tuple[str, str]:
 def _old_tag(entry: Any) -> tuple[str, str]:
     """A tag to remove, for which older and wider limits hold."""
     key = entry.get("key") if isinstance(entry, dict) else None
-    value = (entry.get("value") if isinstance(entry, dict) else None) or ""
+    value: Any = entry.get("value") if isinstance(entry, dict) else None
+    value = "" if value is None else value
     if not is_tag_text(key, 1, OLD_KEY_CHARACTERS_MAX) or not _is_text(value, 0, OLD_VALUE_CHARACTERS_MAX):
         raise bad(TAG, f"Each tag to remove needs a key of 1 to {OLD_KEY_CHARACTERS_MAX} characters.")
     return str(key), value
@@ -119,7 +120,7 @@ def search(call: Call) -> Search:
         query,
         only_count=False,
         limit=_number(fields, "limit", 1, FOUND_MAX, default=FOUND_MAX),
-        offset=_number(fields, "offset", 0, _OFFSET_MAX, default=0),
+        offset=_number(fields, "offset", 0, OFFSET_MAX, default=0),
     )
 
 
@@ -175,9 +176,10 @@ def _number(fields: dict[str, Any], name: str, least: int, most: int, *, default
         return default
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(most)):
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+    number = whole_number(value)
+    if number is None or not least <= number <= most:
         raise bad(TAG, f"{name} must be a whole number from {least} to {most}.")
-    return value
+    return number
 
 
 def _is_text(value: Any, least: int, most: int) -> bool:
