@@ -92,6 +92,7 @@ def test_kill_during_a_restore(killer: Killer, site: Site) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.parametrize("killer", [1, 2], indirect=True)
 def test_kill_during_a_copy(killer: Killer, site: Site) -> None:
     volume_id, then = made_volume(site)
     backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume_id, name="b"))
