@@ -21,6 +21,7 @@ from openvbs.domain.errors import (
     PolicyNotFound,
     PolicyRunning,
     PolicyTagsExceeded,
+    SharedWithItself,
     StartTimesDisordered,
     TargetPolicyNotFound,
     VolumesPerPolicyExceeded,
@@ -41,9 +42,10 @@ from openvbs.domain.volume import Volume
 def create_policy(service: Service, caller: Caller, wanted: PolicyFields, tags: Mapping[str, str]) -> Policy:
     """Make a policy; on from now if ``is_on``. wanted has all that a policy needs.
 
-    Raises StartTimesDisordered, PolicyTagsExceeded, PoliciesExceeded.
+    Raises SharedWithItself, StartTimesDisordered, PolicyTagsExceeded, PoliciesExceeded.
     """
     service.permissions.require(caller, "policy:create")
+    _require_may_share(service, caller, wanted)
     now = service.clock()
     policy = _checked(_new_policy(service, caller, wanted, now), now)
     if len(tags) > TAGS_MAX:
@@ -77,7 +79,16 @@ def _new_policy(service: Service, caller: Caller, wanted: PolicyFields, now: dat
         next_due_at=None,
         created_at=now,
         updated_at=None,
+        share_with=wanted.share_with or [],
     )
+
+
+def _require_may_share(service: Service, caller: Caller, wanted: PolicyFields) -> None:
+    """A standing share is no way around the rules of sharing."""
+    if wanted.share_with:
+        service.permissions.require(caller, "share:create")
+        if caller.project_id in wanted.share_with:
+            raise SharedWithItself("share_with")
 
 
 def _checked(policy: Policy, now: datetime) -> Policy:
@@ -99,9 +110,10 @@ def list_policies(service: Service, caller: Caller) -> list[ListedPolicy]:
 def update_policy(service: Service, caller: Caller, policy_id: str, wanted: PolicyFields) -> Policy:
     """Change what is said; the rest stays. Times that were due before this still run.
 
-    Raises TargetPolicyNotFound, StartTimesDisordered.
+    Raises SharedWithItself, TargetPolicyNotFound, StartTimesDisordered.
     """
     service.permissions.require(caller, "policy:update")
+    _require_may_share(service, caller, wanted)
     with service.database.write() as connection:
         policy = policy_to_change(connection, caller, policy_id)
         now = service.clock()

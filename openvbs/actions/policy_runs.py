@@ -4,7 +4,7 @@
 |---|---|
 | make the tasks of a policy's due times, set its next one | the due times, which the next look finds |
 | begin the backup of a task: record, job, audit event | the task, which still waits |
-| end a task whose job has ended, and delete what retention no longer keeps | the task, which still is to be ended |
+| end a task whose job has ended, share its backup, delete what retention does not keep | the task, still to be ended |
 
 Each first locks the policy's or the task's row, and each task is unique by policy, disk and due time.
 """
@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from openvbs.actions.backups import begin_backup, begin_delete
 from openvbs.actions.service import Service
+from openvbs.actions.shares import grant
 from openvbs.auth.caller import Caller
-from openvbs.db import backups, jobs, policies, policy_tasks
+from openvbs.db import backups, jobs, policies, policy_tasks, shares
 from openvbs.db.session import DatabaseUnavailable
 from openvbs.domain.backup import BackupStatus, NewBackup
 from openvbs.domain.errors import BackupUnfinished, RuleError, VolumeBusy
@@ -184,8 +185,10 @@ def _end_finished(service: Service, task_id: str) -> None:
             return
         _end(service, connection, task, TaskStatus.EXECUTE_SUCCESS, None, at=job.end_time)
         policy = policies.find(connection, task.policy_id, project_id=None)
-        if policy is not None and task.volume_id in policies.disks(connection, policy.id):
-            _retain(service, connection, policy, task)
+        if policy is not None:
+            _share(service, connection, policy, task)
+            if task.volume_id in policies.disks(connection, policy.id):
+                _retain(service, connection, policy, task)
 
 
 def _end(
@@ -198,6 +201,20 @@ def _end(
     at: datetime | None = None,
 ) -> None:
     policy_tasks.update(connection, task.id, status=status, reason=reason, finished_at=at or service.clock())
+
+
+def _share(service: Service, connection: sa.Connection, policy: Policy, task: PolicyTask) -> None:
+    """Share the new backup with the projects of the policy's standing share. These shares end as any others do."""
+    assert task.backup_id is not None
+    if not policy.share_with:
+        return
+    backups.lock_row(connection, task.backup_id)
+    if backups.stored_status(connection, task.backup_id) != BackupStatus.AVAILABLE:
+        return  # deleted, or found damaged, since the job ended
+    live = shares.live_of_backup(connection, task.backup_id, now=service.clock())
+    caller = _acting_for(policy, task)
+    for project_id in sorted(set(policy.share_with) - {share.to_project_id for share in live}):
+        grant(service, connection, caller, task.backup_id, project_id, policy_id=policy.id)
 
 
 def _retain(service: Service, connection: sa.Connection, policy: Policy, task: PolicyTask) -> None:

@@ -65,7 +65,7 @@ def share_backup(
         for to_project_id in wanted:
             present = granted.get(to_project_id)
             if present is None:
-                granted[to_project_id] = _grant(
+                granted[to_project_id] = grant(
                     service, connection, caller, backup_id, to_project_id, expires_at=expires_at
                 )
             elif expires_at not in {None, present.expires_at}:
@@ -73,15 +73,17 @@ def share_backup(
     return [granted[project_id] for project_id in wanted]
 
 
-def _grant(
+def grant(
     service: Service,
     connection: sa.Connection,
     caller: Caller,
     backup_id: str,
     to_project_id: str,
     *,
-    expires_at: datetime | None,
+    expires_at: datetime | None = None,
+    policy_id: str | None = None,
 ) -> Share:
+    """A new share of a backup of the caller's that is locked and has none to that project; policy_id: it says so."""
     share = Share(
         id=service.make_id(),
         backup_id=backup_id,
@@ -102,6 +104,7 @@ def _grant(
         share_id=share.id,
         to_project_id=to_project_id,
         outcome="shared",
+        policy_id=policy_id,
         details=_expiry(expires_at),
     )
     return share

@@ -287,6 +287,7 @@ policies = sa.Table(
     sa.Column("keep_first_of_month", sa.Boolean, nullable=False),
     sa.Column("is_on", sa.Boolean, nullable=False),
     sa.Column("time_zone", sa.String(64)),
+    sa.Column("share_with", sa.JSON, nullable=False),
     sa.Column("next_due_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),

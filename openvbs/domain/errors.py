@@ -137,8 +137,8 @@ class NoParentBackup(BadRequest):
 class SharedWithItself(BadRequest):
     """The owner is among the projects to share with."""
 
-    def __init__(self) -> None:
-        super().__init__("to_project_ids", "a backup cannot be shared with the project that owns it")
+    def __init__(self, field: str = "to_project_ids") -> None:
+        super().__init__(field, "a backup cannot be shared with the project that owns it")
 
 
 class ExpiryInPast(BadRequest):

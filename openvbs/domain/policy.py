@@ -35,6 +35,8 @@ class Policy:
     """The first due time that no task was made for yet; None while it is off."""
     created_at: datetime
     updated_at: datetime | None
+    share_with: list[str] = field(default_factory=list)
+    """Projects that each backup it makes is shared with, as its owner shares it."""
 
     @property
     def schedule(self) -> Schedule:
@@ -71,6 +73,8 @@ class PolicyFields:
     keep_first_of_month: bool | None = None
     is_on: bool | None = None
     time_zone: str | None = None
+    share_with: list[str] | None = None
+    """An empty list ends the standing share; the shares that it made stay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,3 +290,28 @@ def test_deleting_a_policy(alpha: Client, service: Service) -> None:
     assert alpha.get(f"{POLICIES}/tags") == {"tags": []}
     other = create(alpha)
     assert associate(alpha, other, volume)["fail_resources"] == []
+
+
+def test_a_standing_share_is_shown_where_there_is_one(alpha: Client) -> None:
+    plain = create(alpha, share_with=[])
+    sharing = create(alpha, share_with=[BETA, "some-project", BETA])
+    shown = {policy["backup_policy_id"]: policy for policy in listed(alpha)}
+    assert shown[sharing]["share_with"] == [BETA, "some-project"]
+    assert "share_with" not in shown[plain]
+    assert change(alpha, plain, {"share_with": [BETA]}).status == 200
+    assert change(alpha, sharing, {"share_with": []}).status == 200
+    assert change(alpha, plain, {"share_with": None, "backup_policy_name": "renamed"}).status == 200
+    shown = {policy["backup_policy_id"]: policy for policy in listed(alpha)}
+    assert (shown[plain].get("share_with"), shown[sharing].get("share_with")) == ([BETA], None)
+
+
+@pytest.mark.parametrize(
+    "value", [BETA, {}, 1, [1], [None], [""], ["a b"], ["x" * 65], ["p"] * 101, [BETA, ALPHA]], ids=short
+)
+def test_what_is_no_standing_share(alpha: Client, value: Any) -> None:
+    answer = alpha.send("POST", POLICIES, body=body(share_with=value))
+    assert (answer.status, answer.code) == (400, "AutoBackup.0008")
+    assert "share_with" in answer.json()["error"]["message"]
+    policy_id = create(alpha)
+    assert change(alpha, policy_id, {"share_with": value}).code == "AutoBackup.0008"
+    assert "share_with" not in listed(alpha)[0]

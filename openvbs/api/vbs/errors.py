@@ -70,6 +70,7 @@ IN_POLICY_AREA: MappingProxyType[type[domain.RuleError], tuple[int, str]] = Mapp
     {
         domain.Forbidden: (403, "AutoBackup.0213"),
         domain.MarkerNotFound: (400, "AutoBackup.0008"),
+        domain.SharedWithItself: (400, "AutoBackup.0008"),
     }
 )
 """Errors that have another answer on the paths of policies."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openvbs.api import body
-from openvbs.api.ids import uuid_or_none
+from openvbs.api.ids import is_project_id, uuid_or_none
 from openvbs.api.wire import Call, WireError
 from openvbs.domain.policy import PolicyFields
 from openvbs.domain.schedule import START_TIMES_MAX, WEEKDAYS, BadSchedule, start_hours, zone_of
@@ -67,7 +67,7 @@ def policy_to_create(call: Call) -> tuple[PolicyFields, Any]:
     if not isinstance(schedule, dict) or not schedule:
         raise bad(EMPTY_BODY, "scheduled_policy is required and must be an object that is not empty.")
     refuse_brackets(fields)
-    return _policy_fields(fields, schedule, is_whole=True), fields.get("tags")
+    return _policy_fields(fields, schedule, _share_with(call, fields), is_whole=True), fields.get("tags")
 
 
 def policy_to_change(call: Call) -> PolicyFields:
@@ -77,10 +77,12 @@ def policy_to_change(call: Call) -> PolicyFields:
     if not fields or not isinstance(schedule, dict | None):
         raise bad(EMPTY_BODY, "Something to change is required; scheduled_policy must be an object.")
     refuse_brackets(fields)
-    return _policy_fields(fields, schedule or {}, is_whole=False)
+    return _policy_fields(fields, schedule or {}, _share_with(call, fields), is_whole=False)
 
 
-def _policy_fields(fields: dict[str, Any], schedule: dict[str, Any], *, is_whole: bool) -> PolicyFields:
+def _policy_fields(
+    fields: dict[str, Any], schedule: dict[str, Any], share_with: list[str] | None, *, is_whole: bool
+) -> PolicyFields:
     def required(value: Any, code: str, rule: str) -> None:
         if is_whole and value is None:
             raise bad(code, rule)
@@ -106,7 +108,20 @@ def _policy_fields(fields: dict[str, Any], schedule: dict[str, Any], *, is_whole
         keep_first_of_month=keep_first,
         is_on=is_on,
         time_zone=_time_zone(fields.get("time_zone"), schedule.get("time_zone")),
+        share_with=share_with,
     )
+
+
+def _share_with(call: Call, fields: dict[str, Any]) -> list[str] | None:
+    """The projects that each new backup is shared with, an extension of ours; repeats collapse."""
+    value = fields.get("share_with")
+    if value is None:
+        return None
+    most = call.service.limits.shares_per_request_max
+    if not isinstance(value, list) or len(value) > most or not all(is_project_id(project) for project in value):
+        rule = f"a list of up to {most} project ids, each 1 to 64 of letters, digits, _ and -"
+        raise bad(BAD_BODY, f"share_with must be {rule}.")
+    return list(dict.fromkeys(value))
 
 
 def _name(value: Any) -> str | None:

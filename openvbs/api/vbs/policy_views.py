@@ -32,7 +32,7 @@ _WHY = {
 
 
 def policy(listed: ListedPolicy) -> dict[str, Any]:
-    """A policy. Of the alternatives only those that are set; texts as they were given."""
+    """A policy. Of the alternatives only those that are set; texts as they were given. Ours: share_with."""
     record = listed.policy
     return {
         "backup_policy_id": record.id,
@@ -40,6 +40,7 @@ def policy(listed: ListedPolicy) -> dict[str, Any]:
         "scheduled_policy": _schedule(record),
         "policy_resource_count": listed.volumes_count,
         "time_zone": record.time_zone or DEFAULT_TIME_ZONE,
+        **({"share_with": record.share_with} if record.share_with else {}),
     }
 
 
