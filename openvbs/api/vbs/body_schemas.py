@@ -102,6 +102,8 @@ RESTORE_TARGET = _object(["restore"], restore=_object(["volume_id"], volume_id=_
 
 _DAY, _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "[0-9]{2}:[0-9]{2}"
 
+_PROJECT_ID = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}
+
 SHARE = _object(
     ["shared"],
     shared=_object(
@@ -110,7 +112,7 @@ SHARE = _object(
         to_project_ids={
             "type": "array",
             "minItems": 1,
-            "items": {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"},
+            "items": _PROJECT_ID,
             "description": "At most as many as the operator allows, 100 by default.",
         },
         expires_at=_or_null(
@@ -173,6 +175,14 @@ _SCHEDULE = _plain(
 )
 _POLICY_NAME = _name(policy_bodies.RESERVED_PREFIX, policy_bodies.NAME_CHARACTERS_MAX)
 
+_SHARE_WITH = _or_null(
+    {
+        "type": "array",
+        "items": _PROJECT_ID,
+        "description": "Other projects that each new backup is shared with; as many at most as one request may name.",
+    }
+)
+
 CREATE_POLICY = _plain(
     _object(
         ["backup_policy_name", "scheduled_policy"],
@@ -188,12 +198,19 @@ CREATE_POLICY = _plain(
         },
         time_zone=_ZONE,
         tags=_or_null(_distinct({"type": "array", "items": _PLAIN_TAG})),
+        share_with=_SHARE_WITH,
     )
 )
 
 CHANGE_POLICY = {
     **_plain(
-        _object([], backup_policy_name=_or_null(_POLICY_NAME), scheduled_policy=_or_null(_SCHEDULE), time_zone=_ZONE)
+        _object(
+            [],
+            backup_policy_name=_or_null(_POLICY_NAME),
+            scheduled_policy=_or_null(_SCHEDULE),
+            time_zone=_ZONE,
+            share_with=_SHARE_WITH,
+        )
     ),
     "minProperties": 1,
 }

@@ -141,6 +141,7 @@ class Policy(Shown):
     scheduled_policy: ScheduleShown
     policy_resource_count: Count
     time_zone: str
+    share_with: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
 
 
 class Policies(Shown):
