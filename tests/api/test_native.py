@@ -345,6 +345,10 @@ def test_lists_filter_sort_page_and_count(alpha: Client, service: Service) -> No
     assert [row["id"] for row in last["backups"]] == ids[:1]
     assert "backups_links" not in last
     assert alpha.get("/v3/{p}/backups?limit=0") == {"backups": []}
+    assert "backups_links" in alpha.get("/v3/{p}/backups?limit=3"), "as in Cinder, a full page has a link"
+    assert "backups_links" not in alpha.get("/v3/{p}/backups?limit=4")
+    assert "backups_links" not in alpha.get("/v2/{p}/backups?limit=3")
+    assert alpha.get(f"/v3/{{p}}/backups?limit=3&marker={ids[0]}") == {"backups": []}
     assert "count" not in alpha.get("/v3/{p}/backups?with_count=true", **at("3.30"))
 
 
@@ -483,6 +487,8 @@ def test_snapshots(alpha: Client, gamma: Client, service: Service, base: str) ->
     assert created.status == 202
     shown = created.json()["snapshot"]
     assert (set(shown), shown["status"]) == (SNAPSHOT, "creating")
+    nothing = alpha.send("POST", f"{base}/snapshots", body={"snapshot": {"volume_id": None}})
+    assert (nothing.status, nothing.code) == (404, "VolumeBackup.0021")
     one = f"{base}/snapshots/{shown['id']}"
     assert set(alpha.get(one)["snapshot"]) == SNAPSHOT | EXTENDED
     assert alpha.get(f"{base}/snapshots?volume_id={volume.upper()}")["snapshots"][0]["id"] == shown["id"]

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from openvbs.api import body
 from openvbs.api.wire import BAD_REQUEST, Call, WireError
 from openvbs.domain.backup import BackupStatus, NewBackup, NewRestore
+from openvbs.domain.errors import VolumeNotFound
 from openvbs.domain.volume import NewVolume
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class VolumeV347(VolumeV30, forbid_unknown_fields=True):
 
 
 class Snapshot(Struct):
-    volume_id: Uuid
+    volume_id: Uuid | None
     name: Text | None = None
     description: Text | None = None
     display_name: Text | None = None
@@ -256,6 +257,8 @@ def snapshot(call: Call) -> dict[str, Any]:
     """POST snapshots, as the arguments of the action. ``force`` is checked; our volumes are never in use."""
     fields = _envelope(call, "snapshot", SnapshotV3 if call.is_v3 else Snapshot)
     _bool("force", fields.force)
+    if fields.volume_id is None:  # as Cinder: the id is well formed, but nothing has it
+        raise VolumeNotFound("None")
     return {
         "volume_id": fields.volume_id.lower(),
         "name": _stripped(fields.name if fields.name is not None else fields.display_name),

@@ -89,7 +89,9 @@ def answer(
     """The page, the link to what follows, and the count where it was asked for."""
     items = [view(item) for item in page.items]
     body: dict[str, Any] = {kind.plural: items}
-    if links := next_links(call, values, items[-1]["id"] if items else None, has_more=page.has_more):
+    # As Cinder: a full page has a link, though nothing may follow.
+    is_full = call.is_v3 and len(items) == query.limit(values, call.settings.page_items_max)
+    if links := next_links(call, values, items[-1]["id"] if items else None, has_more=page.has_more or is_full):
         body[f"{kind.plural}_links"] = links
     if page.total is not None:
         body["count"] = page.total
