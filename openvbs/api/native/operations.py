@@ -29,6 +29,7 @@ QUOTA_SET: Schema = {
     "properties": {**{str(name): _LIMIT_OF for name in Resource}, **{name: {} for name in sorted(quotas.NOT_LIMITS)}},
     "additionalProperties": False,
 }
+_FOR_ADMINS = "For administrators, at /v3."
 _OTHER_PROJECT = Query("project_id", _TEXT, "For administrators.")
 
 
@@ -47,8 +48,8 @@ def _listed(kind: lists.Kind) -> tuple[Query, ...]:
         LIMIT,
         OFFSET,
         MARKER,
-        Query("all_tenants", _TEXT, "For administrators, at /v3."),
-        _OTHER_PROJECT,
+        Query("all_tenants", _TEXT, _FOR_ADMINS),
+        *(Query(name, _TEXT, _FOR_ADMINS) for name in sorted(kind.admin_filters - kind.filters)),
         Query("with_count", {"type": "boolean"}, "From 3.45 on."),
     )
 
