@@ -3,17 +3,18 @@
 import logging
 from dataclasses import dataclass, field
 
-from openvbs.engine.errors import Corrupt, EngineError
+from openvbs.engine.errors import EngineError
 from openvbs.engine.format import PACKS, Kind, parse_pack_name
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.leases import Lease, survey_leases
-from openvbs.engine.marking import Marking
+from openvbs.engine.marking import Marking, refuse_damage
 from openvbs.engine.pack import read_listing
 from openvbs.engine.packing import Packing
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.reader import try_read_blocks
 from openvbs.engine.repository import Repository
 from openvbs.engine.verdicts import carry_out, condemn, decide, forget_old_verdicts, merge_segments, split_ready
+from openvbs.stores.base import ObjectInfo
 
 _log = logging.getLogger(__name__)
 
@@ -59,15 +60,17 @@ def plan_collection(
     Ages of leases are told by the store's own clock, unless now (seconds since 1970) is given.
     """
     with repository.working("collect") as lease:
-        _refuse_damage(repository)
         young_since = _young_since(repository, lease, now)
-        condemned = repository.index.condemned
-        stored = {
-            pack: info
-            for info in repository.store.list(PACKS)
-            if (pack := parse_pack_name(info.name)) is not None and pack not in condemned
-        }
         marking = Marking(repository, checkpoint)
+        condemned = repository.index.condemned
+        stored: dict[PackId, ObjectInfo] = {}
+        waiting = 0
+        for info in repository.store.list(PACKS):
+            pack = parse_pack_name(info.name)
+            if pack in condemned:
+                waiting += 1
+            elif pack is not None:
+                stored[pack] = info
         usage = marking.usage()
         # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
         old = {pack for pack, info in stored.items() if info.modified_at < young_since}
@@ -80,7 +83,7 @@ def plan_collection(
             rewrite={pack: _needed_ids(repository, marking, pack) for pack in sparse},
             bytes_rewrite=sum(stored[pack].size_bytes for pack in sparse),
             bytes_copied=sum(usage[pack].needed for pack in sparse),
-            packs_waiting=len(condemned),
+            packs_waiting=waiting,
         )
 
 
@@ -92,14 +95,12 @@ def apply_collection(
     Packs that running work may need are condemned and left for the next collection. If it is killed, that one goes on.
     """
     with repository.working("collect") as lease:
-        _refuse_damage(repository)
+        refuse_damage(repository)
         copied = _copy_needed(repository, plan, checkpoint)
         condemn(repository, plan.dead | copied)
         ready, waiting = split_ready(repository, lease, now)
         if any(collection.verdict is None for collection in ready):
             # After the leases were seen to be gone, so that every backup made under them is walked (I8).
-            repository.refresh()
-            _refuse_damage(repository)
             needed = Marking(repository, checkpoint).needed_condemned
             lease.check_stored()
             ready = [decide(repository, collection, needed) for collection in ready]
@@ -112,12 +113,6 @@ def apply_collection(
             packs_copied=len(copied),
             packs_waiting=len(frozenset().union(*(collection.condemned for collection in waiting))),
         )
-
-
-def _refuse_damage(repository: Repository) -> None:
-    """With a segment missing, needed packs would look unneeded."""
-    for segment, error in repository.index.damaged.items():
-        raise Corrupt(f"nothing is collected while index segment {segment.hex()} is damaged; repair first") from error
 
 
 def _young_since(repository: Repository, lease: Lease, now: float | None) -> float:

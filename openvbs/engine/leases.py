@@ -65,9 +65,16 @@ class Lease:
         self.check()
 
     def store_now(self) -> float:
-        """The present time by the store's own clock, with which ages of leases are told: that of a renewal."""
-        self._renew_once()
-        return self._store.stat(self._name).modified_at
+        """The present time by the store's own clock, with which ages of leases are told: that of a renewal.
+
+        LeaseLapsed if the lease was taken away.
+        """
+        try:
+            self._renew_once()
+            return self._store.stat(self._name).modified_at
+        except ObjectMissing as error:
+            self._gone = True
+            raise LeaseLapsed("this work's lease was taken away while it stood still") from error
 
     def release(self) -> None:
         """Stop renewing and remove the lease."""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from openvbs.engine.errors import BackupMissing, BlockMissing
+from openvbs.engine.errors import BackupMissing, BlockMissing, Corrupt
 from openvbs.engine.format import BACKUPS
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
 from openvbs.engine.progress import Checkpoint
@@ -11,6 +11,12 @@ from openvbs.engine.repository import Repository
 from openvbs.engine.tree import Tree, leaves
 
 _CHECKPOINT_IDS = 4096
+
+
+def refuse_damage(repository: Repository) -> None:
+    """Corrupt if a segment of the index is missing: needed packs would look unneeded."""
+    for segment, error in repository.index.damaged.items():
+        raise Corrupt(f"nothing is collected while index segment {segment.hex()} is damaged; repair first") from error
 
 
 class Usage(NamedTuple):
@@ -23,12 +29,16 @@ class Usage(NamedTuple):
 class Marking:
     """What all backups need together, as of the moment that it was made: one bit per entry of the index.
 
-    The caller holds a lease, and the index was read under it without damage. BlockMissing or Corrupt if a backup is not
-    whole: then nothing may be deleted.
+    The caller holds a lease. BlockMissing or Corrupt if a backup is not whole or the index is damaged: then nothing may
+    be deleted.
     """
 
     def __init__(self, repository: Repository, checkpoint: Checkpoint) -> None:
         self._repository = repository
+        # Before the index is read: a backup that is committed meanwhile may need what only a later look would find.
+        present = [info.name[len(BACKUPS) :] for info in repository.store.list(BACKUPS)]
+        repository.refresh()
+        refuse_damage(repository)
         self._checkpoint = checkpoint
         self._runs = repository.index.settle()
         self._condemned = repository.index.condemned
@@ -36,9 +46,9 @@ class Marking:
         self._since_checkpoint = 0
         self.needed_condemned: set[PackId] = set()
         """Condemned packs that hold a needed id that no other pack holds (I8)."""
-        for info in repository.store.list(BACKUPS):
+        for backup_id in present:
             try:
-                record = repository.load_backup(info.name[len(BACKUPS) :])
+                record = repository.load_backup(backup_id)
             except BackupMissing:
                 continue  # deleted meanwhile
             self._mark_tree(record.tree)

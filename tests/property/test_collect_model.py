@@ -1,254 +1,89 @@
-"""Collections beside everything else, in any order, against a plain model: a dictionary of backups."""
+"""Collections beside everything else: a model that looks for lost blocks, and what a collection gives back."""
 
-import contextlib
+import logging
+import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
 
-from openvbs.engine.backup import _commit, _Upload, back_up, commit, upload
+from openvbs.engine.backup import _Upload, back_up
 from openvbs.engine.check import check_data
 from openvbs.engine.collect import apply_collection, plan_collection
-from openvbs.engine.errors import BackupMissing, LeaseLapsed, MustUploadAgain
-from openvbs.engine.facts import BackupRecord
+from openvbs.engine.errors import EngineError
 from openvbs.engine.format import LEASES, PACKS
 from openvbs.engine.leases import EXPIRE_SECONDS
 from openvbs.engine.progress import ignore_progress, never_stop
-from openvbs.engine.repository import Repository, open_repository
-from openvbs.engine.restore import _Restore
-from openvbs.sources.base import Extent, ExtentKind
-from openvbs.stores.base import StoreError
+from openvbs.engine.repository import open_repository
 from openvbs.stores.memory import MemoryStore
-from tests.support.repositories import BLOCK, ROOT_KEY, BytesSource, BytesTarget, facts, new_repository, restored
+from tests.support.collecting import Collecting
+from tests.support.planted import PLANTED, Plant
+from tests.support.repositories import BLOCK, ROOT_KEY, BytesSource, facts, new_repository, restored
 
-ALPHABET = [bytes([letter]) * 64 + bytes(BLOCK - 64) for letter in range(1, 5)] + [bytes(BLOCK)]
-"""Few different blocks, so that volumes have much in common."""
-VOLUMES = st.lists(st.integers(0, 4), max_size=2).map(lambda letters: b"".join(ALPHABET[i] for i in letters))
-
-
-class FailingStore(MemoryStore):
-    """Fails one call of a writing verb, and every one after it: the process is as good as dead."""
-
-    fails_in: int | None = None
-
-    def put(self, name, data):
-        self._count()
-        MemoryStore.put(self, name, data)
-
-    def create(self, name, data):
-        self._count()
-        MemoryStore.create(self, name, data)
-
-    def delete(self, name):
-        self._count()
-        MemoryStore.delete(self, name)
-
-    def _count(self):
-        if self.fails_in is not None:
-            self.fails_in -= 1
-            if self.fails_in < 0:
-                raise StoreError("dead")
+EXAMPLES = int(os.environ.get("OPENVBS_EXAMPLES", "400"))
+"""Runs of the model in the heavy suite."""
+EXAMPLES_QUICK = 40
+EXAMPLES_PLANTED_MAX = 2000
+"""Within so many runs each planted bug must be found; all are found in a few hundred at most."""
+STEPS = 12
+ALPHABET = [bytes([letter]) * 64 + bytes(BLOCK - 64) for letter in range(1, 5)]
 
 
-@dataclass
-class Running:
-    """A backup or restore that stands still between two of its steps, holding its lease."""
-
-    repository: Repository
-    stack: contextlib.ExitStack
-    lease: object
-    content: bytes
-    record: BackupRecord
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Leases that the dead of the model leave are worth no line each."""
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
 
 
-class Collecting(RuleBasedStateMachine):
-    """Several processes, each with its own view of one store."""
-
-    backups = Bundle("backups")
-    uploads = Bundle("uploads")
-    later = Bundle("later")
-    restores = Bundle("restores")
-    plans = Bundle("plans")
-
-    def __init__(self):
-        super().__init__()
-        self.store = FailingStore()
-        with new_repository(self.store):
-            pass
-        self.processes = [open_repository(self.store, ROOT_KEY) for _ in range(2)]
-        self.model: dict[str, bytes] = {}
-        self.running: list[Running] = []
-
-    def teardown(self):
-        self.store.fails_in = None
-        for running in self.running:
-            running.stack.close()
-        for repository in self.processes:
-            repository.close()
-
-    @rule(target=backups, process=st.integers(0, 1), content=VOLUMES)
-    def back_up(self, process, content):
-        record = back_up(self.processes[process], BytesSource(content), facts())
-        self.model[record.facts.backup_id] = content
-        return record.facts.backup_id
-
-    @rule(target=backups, process=st.integers(0, 1), parent=backups, change=VOLUMES)
-    def back_up_with_hints(self, process, parent, change):
-        old = self.model.get(parent, b"")
-        content = change + old[len(change) :]
-        extents = [Extent(0, len(change), ExtentKind.DATA)] if change else []
-        if len(content) > len(change):
-            extents.append(Extent(len(change), len(content) - len(change), ExtentKind.SAME))
-        record = back_up(self.processes[process], BytesSource(content, extents), facts(), parent=parent)
-        self.model[record.facts.backup_id] = content
-        return record.facts.backup_id
-
-    @rule(target=uploads, process=st.integers(0, 1), content=VOLUMES, parent=backups, hints=st.booleans())
-    def begin_backup(self, process, content, parent, hints):
-        repository = self.processes[process]
-        extents = None
-        if hints and parent in self.model:
-            content = self.model[parent]
-            extents = [Extent(0, len(content), ExtentKind.SAME)] if content else []
-        stack = contextlib.ExitStack()
-        lease = stack.enter_context(repository.working("backup"))
-        work = _Upload(repository, BytesSource(content, extents), lease, ignore_progress, never_stop)
-        tree, stats = work.run(parent if extents is not None else None)
-        running = Running(repository, stack, lease, content, BackupRecord(facts(), stats, tree))
-        self.running.append(running)
-        return running
-
-    @rule(target=backups, running=consumes(uploads))
-    def finish_backup(self, running):
-        try:
-            _commit(running.repository, running.record, running.lease)
-        except LeaseLapsed:
-            return multiple()
-        finally:
-            running.stack.close()
-            self.running.remove(running)
-        self.model[running.record.facts.backup_id] = running.content
-        return running.record.facts.backup_id
-
-    @rule(target=later, process=st.integers(0, 1), content=VOLUMES)
-    def upload_only(self, process, content):
-        what = facts()
-        return what, content, upload(self.processes[process], BytesSource(content), what)
-
-    @rule(target=backups, process=st.integers(0, 1), uploaded=consumes(later))
-    def commit_later(self, process, uploaded):
-        what, content, value = uploaded
-        try:
-            commit(self.processes[process], value, what)
-        except MustUploadAgain:
-            return multiple()
-        self.model[what.backup_id] = content
-        return what.backup_id
-
-    @rule(target=restores, process=st.integers(0, 1), backup=backups)
-    def begin_restore(self, process, backup):
-        if backup not in self.model:
-            return multiple()
-        repository = self.processes[process]
-        stack = contextlib.ExitStack()
-        lease = stack.enter_context(repository.working("restore"))
-        running = Running(repository, stack, lease, self.model[backup], repository.load_backup(backup))
-        self.running.append(running)
-        return running
-
-    @rule(running=consumes(restores))
-    def finish_restore(self, running):
-        target = BytesTarget(len(running.content))
-        work = _Restore(
-            running.repository,
-            running.record.tree,
-            target,
-            running.lease,
-            on_progress=ignore_progress,
-            checkpoint=never_stop,
-        )
-        try:
-            running.lease.check_stored()
-        except LeaseLapsed:
-            return
-        finally:
-            if running.lease._gone:
-                running.stack.close()
-                self.running.remove(running)
-        work.run()
-        assert target.data == running.content
-        running.stack.close()
-        self.running.remove(running)
-
-    @rule(backup=consumes(backups), process=st.integers(0, 1))
-    def delete(self, backup, process):
-        self.processes[process].delete_backup(backup)
-        self.model.pop(backup, None)
-
-    @rule(process=st.integers(0, 1))
-    def delete_all(self, process):
-        for backup in list(self.model):
-            self.processes[process].delete_backup(backup)
-        self.model.clear()
-
-    @rule(target=plans, process=st.integers(0, 1))
-    def plan_without_any_backup(self, process):
-        self.delete_all(process)
-        return plan_collection(self.processes[process])
-
-    @rule(target=plans, process=st.integers(0, 1))
-    def plan(self, process):
-        return plan_collection(self.processes[process])
-
-    @rule(plan=consumes(plans), process=st.integers(0, 1))
-    def apply(self, plan, process):
-        apply_collection(self.processes[process], plan)
-
-    @rule(process=st.integers(0, 1))
-    def collect(self, process):
-        repository = self.processes[process]
-        apply_collection(repository, plan_collection(repository))
-
-    @rule(process=st.integers(0, 1), calls=st.integers(0, 14))
-    def collect_and_die(self, process, calls):
-        repository = self.processes[process]
-        self.store.fails_in = calls
-        with contextlib.suppress(StoreError):
-            apply_collection(repository, plan_collection(repository))
-        self.store.fails_in = None
-        self.processes[process] = open_repository(self.store, ROOT_KEY)
-
-    @rule(process=st.integers(0, 1), calls=st.integers(0, 5), content=VOLUMES)
-    def back_up_and_die(self, process, calls, content):
-        what = facts()
-        self.store.fails_in = calls
-        with contextlib.suppress(StoreError):
-            back_up(self.processes[process], BytesSource(content), what)
-        self.store.fails_in = None
-        self.processes[process] = open_repository(self.store, ROOT_KEY)
-        with contextlib.suppress(BackupMissing):
-            self.processes[process].load_backup(what.backup_id)
-            self.model[what.backup_id] = content
-
-    @rule(process=st.integers(0, 1))
-    def collect_when_all_leases_have_expired(self, process):
-        repository = self.processes[process]
-        future = repository.store._clock().timestamp() + EXPIRE_SECONDS + 1
-        apply_collection(repository, plan_collection(repository, now=future), now=future)
-
-    @invariant()
-    def every_backup_restores(self):
-        with open_repository(self.store, ROOT_KEY) as repository:
-            assert {record.facts.backup_id for record in repository.list_backups()} == set(self.model)
-            for backup_id, content in self.model.items():
-                assert restored(repository, backup_id) == content
+def explore(examples: int, *, steps: int = STEPS, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
+    checks = list(HealthCheck)  # slow on a loaded machine, which is no fault of the model
+    run_state_machine_as_test(
+        Collecting,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            phases=phases,
+            report_multiple_bugs=False,
+            suppress_health_check=checks,
+        ),
+    )
 
 
-TestCollecting = Collecting.TestCase
-TestCollecting.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+def test_no_order_of_steps_loses_a_block(quiet):
+    explore(EXAMPLES_QUICK)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(7200)
+def test_no_order_of_many_steps_loses_a_block(quiet):
+    explore(EXAMPLES, steps=20)
+
+
+def see_that_it_is_found(plant: Plant) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch)
+        with pytest.raises((AssertionError, EngineError, Flaky)):
+            explore(EXAMPLES_PLANTED_MAX, phases=(Phase.generate,))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("plant", PLANTED[:3], ids=lambda plant: plant.__name__)
+def test_the_model_finds_a_planted_bug(quiet, plant):
+    see_that_it_is_found(plant)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
+def test_the_model_finds_every_planted_bug(quiet, plant):
+    see_that_it_is_found(plant)
 
 
 def packs(store) -> int:
