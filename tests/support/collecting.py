@@ -28,6 +28,15 @@ BEGINNINGS = [
     [(0, "back up"), (1, "begin"), (0, "delete"), (0, "collect")],
     # ... or has ended just now.
     [(0, "back up"), (1, "begin"), (0, "delete"), (0, "collect"), (1, "finish")],
+    # The same, and the next backup of that volume takes it over by hints.
+    [
+        (0, "back up"),
+        (1, "begin"),
+        (0, "delete"),
+        (0, "collect"),
+        (1, "finish"),
+        (0, "begin with hints"),
+    ],
     # Two copies of every block, condemned one after the other, while somebody works who relies on one of them.
     [(0, "store twice"), (0, "finish"), (1, "begin"), (0, "collect"), (0, "delete"), (0, "collect")],
 ]
