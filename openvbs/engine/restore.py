@@ -1,5 +1,6 @@
 """From a committed backup to a volume: verified, in parallel, writing only what differs."""
 
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ class _Restore:
         self._on_progress = on_progress
         self._checkpoint = checkpoint
         self._batch_blocks = max(1, BATCH_BYTES // self._shape.block_bytes)
-        self._threads = min(THREADS_MAX, os.cpu_count() or 1)
+        self._threads = min(THREADS_MAX, 2 * (os.cpu_count() or 1))
         self._local = threading.local()
         self._written = self._skipped = self._zero = 0
 
@@ -146,12 +147,22 @@ class _Restore:
             if block_id != ZERO_ID:
                 wanted.setdefault(block_id, []).append(block)
         skipped = 0 if self._target.is_blank else self._drop_equal(wanted)
-        written = 0
+        return self._write(first_block, wanted), skipped, zero
+
+    def _write(self, first_block: int, wanted: dict[BlockId, list[int]]) -> int:
+        """Read blocks and write them, neighbours at once; how many bytes that were."""
+        size = self._shape.block_bytes
+        buffer = self._buffer()
         for block_id, data in read_blocks(self._repository, wanted):
             for block in wanted[block_id]:
-                self._target.write(block * self._shape.block_bytes, data)
-                written += len(data)
-        return written, skipped, zero
+                start = (block - first_block) * size
+                buffer[start : start + len(data)] = data
+        written = 0
+        for first, count in _neighbours(sorted(block for blocks in wanted.values() for block in blocks)):
+            start, length = (first - first_block) * size, self._bytes_of(first, count)
+            self._target.write(first * size, buffer[start : start + length])
+            written += length
+        return written
 
     def _zero_runs(self, first_block: int, ids: list[BlockId]) -> int:
         """Make the zero blocks zero, neighbours at once; how many bytes they are."""
@@ -175,7 +186,7 @@ class _Restore:
             differing = []
             for block in blocks:
                 size = self._shape.block_length(block)
-                view = memoryview(self._buffer())[:size]
+                view = self._buffer()[:size]
                 self._target.read_into(block * self._shape.block_bytes, view)
                 if self._repository.codec.id_of(view, Kind.BLOCK) == block_id:
                     skipped += size
@@ -187,12 +198,23 @@ class _Restore:
                 del wanted[block_id]
         return skipped
 
-    def _buffer(self) -> bytearray:
-        buffer = getattr(self._local, "buffer", None)
+    def _buffer(self) -> memoryview:
+        """Room for a batch of this thread. A mapping begins at a page, as writing past the page cache asks for."""
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None:
-            buffer = self._local.buffer = bytearray(self._shape.block_bytes)
+            buffer = memoryview(mmap.mmap(-1, self._batch_blocks * self._shape.block_bytes))
+            self._local.buffer = buffer
         return buffer
 
     def _bytes_of(self, first_block: int, count: int) -> int:
         start = first_block * self._shape.block_bytes
         return min(start + count * self._shape.block_bytes, self._shape.size_bytes) - start
+
+
+def _neighbours(blocks: list[int]) -> Iterator[tuple[int, int]]:
+    """Sorted block numbers as runs: (first, count)."""
+    start = 0
+    for i in range(1, len(blocks) + 1):
+        if i == len(blocks) or blocks[i] != blocks[i - 1] + 1:
+            yield blocks[start], i - start
+            start = i

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from openvbs.sources.base import Extent, ExtentKind, SourceError
-from openvbs.units import MIB
+from openvbs.units import KIB, MIB
 
 _ZEROS = bytes(MIB)
 _FALLOC_KEEP_SIZE = 1
 _FALLOC_PUNCH_HOLE = 2
 _SYNC_FILE_RANGE_WRITE = 2
+_DIRECT_ALIGNMENT = 4 * KIB
+_DIRECT_BYTES_MIN = 256 * KIB
 _BLKZEROOUT = 0x127F  # linux/fs.h: _IO(0x12, 127)
 _CANNOT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EPERM}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -66,6 +68,7 @@ class FileTarget:
         self.is_blank = False
         self._descriptor, self.size_bytes = _open(path, os.O_RDWR)
         self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
+        self._direct = self._open_direct()
 
     @classmethod
     def create(cls, path: Path, size_bytes: int) -> "FileTarget":
@@ -84,14 +87,15 @@ class FileTarget:
         _read_into(self._descriptor, self._path, offset_bytes, buffer)
 
     def write(self, offset_bytes: int, data: bytes | memoryview) -> None:
-        rest, position = memoryview(data), offset_bytes
         with _translated(self._path, f"write at {offset_bytes} to"):
+            position, rest = self._write_direct(offset_bytes, memoryview(data))
+            start, length = ctypes.c_int64(position), ctypes.c_int64(len(rest))
             while rest:
                 written = os.pwrite(self._descriptor, rest, position)
                 rest, position = rest[written:], position + written
-        # The disk begins now and not at the flush. Only a wish: whether it worked shows there.
-        start, length = ctypes.c_int64(offset_bytes), ctypes.c_int64(len(data))
-        _libc.sync_file_range(self._descriptor, start, length, _SYNC_FILE_RANGE_WRITE)
+        if length.value:
+            # The disk begins now and not at the flush. Only a wish: whether it worked shows there.
+            _libc.sync_file_range(self._descriptor, start, length, _SYNC_FILE_RANGE_WRITE)
 
     def zero(self, offset_bytes: int, length_bytes: int) -> None:
         with _translated(self._path, f"zero at {offset_bytes} of"):
@@ -107,7 +111,30 @@ class FileTarget:
             os.fsync(self._descriptor)
 
     def close(self) -> None:
+        if self._direct is not None:
+            os.close(self._direct)
         os.close(self._descriptor)
+
+    def _open_direct(self) -> int | None:
+        """The same file once more, for writes past the page cache: on ext4 they take a tenth of the processor time."""
+        try:
+            return os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        except OSError:
+            return None  # the filesystem cannot; what else is wrong shows at the ordinary writes
+
+    def _write_direct(self, position: int, data: memoryview) -> tuple[int, memoryview]:
+        """Write as much as can go past the page cache; where the rest begins, and the rest."""
+        count = len(data) & -_DIRECT_ALIGNMENT
+        if self._direct is None or position % _DIRECT_ALIGNMENT or count < _DIRECT_BYTES_MIN:
+            return position, data
+        try:
+            while count:
+                written = os.pwrite(self._direct, data[:count], position)
+                position, data, count = position + written, data[written:], count - written
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # the buffer is not aligned, or the medium wants more alignment
+                raise
+        return position, data
 
     def _punch_hole(self, offset: int, length: int) -> bool:
         mode = _FALLOC_PUNCH_HOLE | _FALLOC_KEEP_SIZE
