@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from openvbs.db.rows import (
     LISTINGS_KEPT_MAX,
     Listing,
+    constant,
     from_value,
     like_parameter,
     like_pattern,
@@ -25,7 +26,8 @@ from openvbs.domain.page import Page
 from openvbs.domain.retention import StoredBackup
 
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
-_OPEN_JOB = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
+_OPEN_JOB = jobs.c.status.in_([constant(JobStatus.INIT), constant(JobStatus.RUNNING)])
+_AVAILABLE = backups.c.status == constant(BackupStatus.AVAILABLE)
 
 VIEWER = sa.bindparam("viewer", type_=PROJECT)
 """The project that looks; a parameter of every statement that has COLUMNS or a condition on the seen status."""
@@ -35,15 +37,15 @@ def restore_runs(*, project_id: str | sa.BindParameter[str]) -> sa.Exists:
     """True for a backup that a restore of this project is reading; nobody sees those of others."""
     running = sa.and_(
         jobs.c.backup_id == backups.c.id,
-        jobs.c.kind == JobKind.RESTORE_BACKUP,
+        jobs.c.kind == constant(JobKind.RESTORE_BACKUP),
         _OPEN_JOB,
         jobs.c.project_id == project_id,
     )
     return sa.exists().where(running).correlate_except(jobs)
 
 
-_OWN_RESTORE = sa.and_(backups.c.status == BackupStatus.AVAILABLE, restore_runs(project_id=VIEWER))
-SEEN_STATUS = sa.case((_OWN_RESTORE, RESTORING), else_=backups.c.status)
+_OWN_RESTORE = sa.and_(_AVAILABLE, restore_runs(project_id=VIEWER))
+SEEN_STATUS = sa.case((_OWN_RESTORE, constant(RESTORING)), else_=backups.c.status)
 """The status as the viewer sees it: ``restoring`` while its own restore of an available backup runs."""
 
 
@@ -52,7 +54,7 @@ def is_seen_as(status: str) -> sa.ColumnElement[bool]:
     if status == RESTORING:
         return _OWN_RESTORE
     if status == BackupStatus.AVAILABLE:
-        return sa.and_(backups.c.status == BackupStatus.AVAILABLE, ~restore_runs(project_id=VIEWER))
+        return sa.and_(_AVAILABLE, ~restore_runs(project_id=VIEWER))
     return backups.c.status == sa.bindparam("status")
 
 
@@ -62,16 +64,21 @@ def status_shape(status: str) -> str:
 
 
 def _progress_percent() -> sa.ColumnElement[int]:
-    """0 to 100: of the job that makes the backup while it runs, else 100 for a finished one."""
+    """0 to 100: of the job that makes the backup while it is made, else 100."""
+    done = sa.case((jobs.c.bytes_total > 0, jobs.c.bytes_done * 100 / jobs.c.bytes_total), else_=0)
     running = (
-        sa.select(sa.case((jobs.c.bytes_total > 0, jobs.c.bytes_done * 100 / jobs.c.bytes_total), else_=0))
-        .where(jobs.c.backup_id == backups.c.id, jobs.c.kind.in_(MAKE_BACKUP), _OPEN_JOB)
+        sa.select(done)
+        .where(
+            jobs.c.backup_id == backups.c.id,
+            jobs.c.kind.in_([constant(kind) for kind in sorted(MAKE_BACKUP)]),
+            _OPEN_JOB,
+        )
         .correlate_except(jobs)
         .limit(1)
         .scalar_subquery()
     )
-    done = sa.case((backups.c.status == BackupStatus.CREATING, 0), else_=100)
-    return sa.cast(sa.func.coalesce(running, done), sa.Integer)
+    creating = backups.c.status == constant(BackupStatus.CREATING)
+    return sa.cast(sa.case((creating, sa.func.coalesce(running, 0)), else_=100), sa.Integer)
 
 
 COLUMNS: list[sa.ColumnElement[Any]] = [

@@ -40,6 +40,12 @@ def from_value(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
+def constant(text: str) -> sa.ColumnElement[str]:
+    """A word of ours, written into the statement: fewer parameters, and databases see which partial indexes fit."""
+    assert text.isidentifier(), text
+    return sa.literal_column(f"'{text}'", sa.String)
+
+
 def like_parameter(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     """Contains a text, ignoring case, which comes as ``like_pattern`` under this name."""
     return sa.func.lower(column).like(sa.bindparam(name, type_=sa.String), escape=_ESCAPE)

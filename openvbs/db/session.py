@@ -75,6 +75,7 @@ def create_engine(url: str, *, always_immediate: bool = False) -> sa.Engine:
             url, pool_size=POOL_CONNECTIONS_MAX, pool_use_lifo=True, json_deserializer=msgspec.json.decode
         )
         _ping_after_idleness(engine)
+        _plan_each_time(engine)
         return engine
     engine = sa.create_engine(
         url,
@@ -118,6 +119,18 @@ def _ping_after_idleness(engine: sa.Engine) -> None:
                 engine.dialect.do_ping(connection)
             except engine.dialect.loaded_dbapi.Error as error:
                 raise sa.exc.DisconnectionError from error  # the pool then takes another one
+
+
+def _plan_each_time(engine: sa.Engine) -> None:
+    """Let PostgreSQL plan a prepared statement for the values at hand.
+
+    After a few uses it would keep one plan for all, and projects of five backups and of fifty thousand need two.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _set(connection: Any, _record: object) -> None:
+        connection.execute("SET plan_cache_mode = force_custom_plan")
+        connection.commit()
 
 
 def lock(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:

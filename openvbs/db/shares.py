@@ -15,13 +15,14 @@ from openvbs.db import backups as backup_rows
 from openvbs.db.rows import LISTINGS_KEPT_MAX, Listing, from_value, like_parameter, like_pattern, maker, to_value
 from openvbs.db.tables import backups, shares
 from openvbs.domain.page import Page
-from openvbs.domain.share import Share, SharedBackup, ShareQuery
+from openvbs.domain.share import GrantedBackup, Share, SharedBackup, ShareQuery
 
 _NOT_ENDED = shares.c.cancelled_at.is_(None)
 _NOW = sa.bindparam("now", type_=shares.c.expires_at.type)
 _LIVE = sa.and_(_NOT_ENDED, sa.or_(shares.c.expires_at.is_(None), shares.c.expires_at > _NOW))
 _SHARE_COLUMNS = [column for column in shares.c if column.name != "cancelled_at"]
 _make_share = maker(Share, _SHARE_COLUMNS)
+_GRANTED = [{column.key: column for column in backup_rows.COLUMNS}[name] for name in GrantedBackup._fields]
 
 
 def insert(connection: sa.Connection, share: Share) -> None:
@@ -100,7 +101,7 @@ def end_expired(connection: sa.Connection, backup_id: str, *, now: datetime) -> 
 
 
 _SHARED = (
-    sa.select(*[column.label(f"share_{column.name}") for column in _SHARE_COLUMNS], *backup_rows.COLUMNS)
+    sa.select(*[column.label(f"share_{column.name}") for column in _SHARE_COLUMNS], *_GRANTED)
     .join(backups, backups.c.id == shares.c.backup_id)
     .where(_LIVE, backups.c.deleted_at.is_(None))
 )
@@ -109,7 +110,7 @@ _SHARED = (
 
 def _make(row: Sequence[Any]) -> SharedBackup:
     own = len(_SHARE_COLUMNS)
-    return SharedBackup(_make_share(row[:own]), backup_rows.make(row[own:]))
+    return SharedBackup(_make_share(row[:own]), GrantedBackup._make(row[own:]))
 
 
 _FIND_SHARED = _SHARED.where(
@@ -128,6 +129,7 @@ def find_shared(
 
 _OF_SHARE = {name: shares.c[name] for name in ("backup_id", "from_project_id", "to_project_id")}
 _OF_BACKUP = {name: backups.c[name] for name in ("volume_id", "availability_zone")}
+_ABOUT_BACKUPS = {*_OF_BACKUP, "name_like", "status"}
 _SORT_COLUMNS: dict[str, list[sa.ColumnElement[Any]]] = {
     "name": [backups.c.name],
     "status": [backup_rows.SEEN_STATUS],
@@ -148,11 +150,16 @@ def _given(query: ShareQuery, viewer_project_id: str, now: datetime) -> dict[str
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _conditions(given: frozenset[str], status: str | None, *, share_to_me: bool) -> list[sa.ColumnElement[bool]]:
+def _conditions(
+    given: frozenset[str], status: str | None, *, share_to_me: bool, begin_at_backups: bool
+) -> list[sa.ColumnElement[bool]]:
     mine = shares.c.to_project_id if share_to_me else shares.c.from_project_id
     exact = _OF_SHARE | _OF_BACKUP
+    # Says nothing new, as owners share only their own; but what is asked about backups then has an index to begin at.
+    owned = [backups.c.project_id == backup_rows.VIEWER, backups.c.deleted_at.is_(None)]
     return [
         mine == backup_rows.VIEWER,
+        *(owned if begin_at_backups and not share_to_me else []),
         *(column == sa.bindparam(name) for name, column in exact.items() if name in given),
         *([like_parameter(backups.c.name, "name_like")] if "name_like" in given else []),
         *([] if status is None else [backup_rows.is_seen_as(status)]),
@@ -176,8 +183,10 @@ def _listing(
     given: frozenset[str], status: str | None, *, share_to_me: bool, sort_key: str, sort_dir: str
 ) -> Listing[SharedBackup]:
     """The list with these filters and this order."""
+    about_backups = bool(given & _ABOUT_BACKUPS) or sort_key in {"name", "status", "size"}
+    conditions = _conditions(given, status, share_to_me=share_to_me, begin_at_backups=about_backups)
     return Listing(
-        _SHARED.where(*_conditions(given, status, share_to_me=share_to_me)),
+        _SHARED.where(*conditions),
         order=[*[(column, sort_dir) for column in _SORT_COLUMNS[sort_key]], (shares.c.created_at, "desc")],
         id_column=shares.c.id,
         make=_make,
@@ -198,7 +207,8 @@ def _counting(given: frozenset[str], status: str | None, *, share_to_me: bool) -
     The backup is looked at only where a filter is about it: the deletion of a backup ends its shares when it is
     accepted, so a live share always has one.
     """
+    about_backups = bool(given & _ABOUT_BACKUPS)
     counted = sa.select(sa.func.count()).select_from(shares).where(_LIVE)
-    if given & {*_OF_BACKUP, "name_like", "status"}:
+    if about_backups:
         counted = counted.join(backups, backups.c.id == shares.c.backup_id)
-    return counted.where(*_conditions(given, status, share_to_me=share_to_me))
+    return counted.where(*_conditions(given, status, share_to_me=share_to_me, begin_at_backups=about_backups))

@@ -4,6 +4,7 @@ A record is never shown by SQL alone: callers of this package pass the project w
 marks records that have left the API but must stay: for audit, and backups until their data is purged.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,14 +28,23 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else value.replace(tzinfo=UTC)
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        # Not process_result_value, which SQLAlchemy calls through another function: a page has more than a hundred.
+        parse = self.impl_instance.result_processor(dialect, coltype)
+        if parse is None:
+            return _as_utc
+        return lambda value: _as_utc(parse(value))
 
 
-def _where(name: str, column: str, condition: str, *, unique: bool = False) -> sa.Index:
-    """An index of those rows alone that meet a condition."""
+def _as_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _where(name: str, *columns_and_condition: str, unique: bool = False) -> sa.Index:
+    """An index of those rows alone that meet the condition, which comes last."""
+    *columns, condition = columns_and_condition
     where = sa.text(condition)
-    return sa.Index(name, column, unique=unique, sqlite_where=where, postgresql_where=where)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 ID = sa.String(36)
@@ -129,7 +139,10 @@ backups = sa.Table(
     sa.Column("policy_id", ID),
     sa.Column("data_id", ID, nullable=False),
     sa.Column("reference_id", ID),
-    sa.Index("ix_backups_page", "project_id", "created_at", "id"),
+    # What has left the API stays in the table; lists must not pay for it.
+    _where("ix_backups_page", "project_id", "created_at", "id", "deleted_at IS NULL"),
+    _where("ix_backups_name", "project_id", "name", "deleted_at IS NULL"),
+    _where("ix_backups_status", "project_id", "status", "created_at", "id", "deleted_at IS NULL"),
     sa.Index("ix_backups_volume", "volume_id"),
     sa.Index(
         "ix_backups_policy",
@@ -159,8 +172,9 @@ shares = sa.Table(
     sa.Column("cancelled_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),
     _where("ix_shares_expiring", "expires_at", "cancelled_at IS NULL AND expires_at IS NOT NULL"),
-    sa.Index("ix_shares_from", "from_project_id", "created_at", "id"),
-    sa.Index("ix_shares_to", "to_project_id", "created_at", "id"),
+    # With expires_at these say of each share whether it is live, so that counting needs no look at the table.
+    _where("ix_shares_from", "from_project_id", "created_at", "id", "expires_at", "cancelled_at IS NULL"),
+    _where("ix_shares_to", "to_project_id", "created_at", "id", "expires_at", "cancelled_at IS NULL"),
     # At most one live share of a backup per recipient.
     sa.Index(
         "uq_shares_live",
@@ -199,12 +213,8 @@ jobs = sa.Table(
     _where("ix_jobs_source", "source_backup_id", "source_backup_id IS NOT NULL"),
     sa.Index("ix_jobs_page", "project_id", "created_at", "id"),
     sa.Index("ix_jobs_backup", "backup_id"),
-    sa.Index(
-        "ix_jobs_open",
-        "status",
-        sqlite_where=sa.text("status IN ('INIT', 'RUNNING')"),
-        postgresql_where=sa.text("status IN ('INIT', 'RUNNING')"),
-    ),
+    # Each backup that is listed asks for its running jobs.
+    _where("ix_jobs_open", "backup_id", "status IN ('INIT', 'RUNNING')"),
     # Collecting runs at most once per project at a time.
     sa.Index(
         "uq_jobs_collect",

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from openvbs.domain.backup import Backup
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +19,39 @@ class Share:
     """From this moment on it is as if it were cancelled; None: it does not end by itself."""
 
 
+class GrantedBackup(NamedTuple):
+    """What both parties of a share see of its backup: the fields of the same names of Backup.
+
+    A tuple, as lists make thousands of them: it takes a tenth of the time that a whole Backup takes.
+    """
+
+    id: str
+    name: str | None
+    status: str
+    description: str | None
+    availability_zone: str | None
+    volume_id: str
+    snapshot_id: str | None
+    size_gib: int
+    object_count: int
+    container: str | None
+    fail_reason: str | None
+    created_at: datetime
+    updated_at: datetime | None
+    data_timestamp: datetime
+    is_full: bool
+    bootable: bool
+    is_frozen: bool
+    bytes_stored: int
+    progress_percent: int
+
+
 @dataclass(frozen=True, slots=True)
 class SharedBackup:
     """A share together with the backup that it grants."""
 
     share: Share
-    backup: Backup
+    backup: GrantedBackup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

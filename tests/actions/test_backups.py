@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from openvbs.actions import backups, restores, shares, snapshots, volumes
 from openvbs.actions.service import Service
+from openvbs.auth.caller import Caller
 from openvbs.db import backups as backup_rows
 from openvbs.db import tables
 from openvbs.domain import errors
 from openvbs.domain.backup import BackupQuery, NewBackup, NewRestore
 from openvbs.domain.errors import RuleError
+from openvbs.domain.share import ShareQuery
 from openvbs.domain.volume import NewVolume, VolumeStatus
 from tests.support.actions import add_backup, add_volume, caller, end_job, made_service
 
@@ -122,6 +124,32 @@ def test_restoring_is_seen_by_the_project_that_restores_and_by_no_other(service:
     assert backup_status(service, BETA, backup_id) == "available"
     restores.restore_backup(service, ALPHA, backup_id, NewRestore())
     assert [b.id for b in backups.list_backups(service, ALPHA, BackupQuery(status="restoring")).items] == [backup_id]
+
+
+def test_lists_are_filtered_by_the_status_that_the_viewer_sees(service: Service) -> None:
+    resting, read_by_alpha, read_by_beta = (add_backup(service, "alpha") for _ in range(3))
+    broken = add_backup(service, "alpha", status="error")
+    for backup_id in (resting, read_by_alpha, read_by_beta):
+        shares.share_backup(service, ALPHA, backup_id, ["beta"])
+    restores.restore_backup(service, ALPHA, read_by_alpha, NewRestore())
+    restores.restore_backup(service, BETA, read_by_beta, NewRestore())
+
+    def own(status: str) -> set[str]:
+        return {backup.id for backup in backups.list_backups(service, ALPHA, BackupQuery(status=status)).items}
+
+    def shared(who: Caller, status: str) -> set[str]:
+        query = ShareQuery(share_to_me=who is BETA, status=status)
+        found = shares.list_shares(service, who, query).items
+        assert shares.count_shares(service, who, query) == len(found)
+        assert {item.backup.status for item in found} <= {status}
+        return {item.backup.id for item in found}
+
+    seen = {"available": {resting, read_by_beta}, "restoring": {read_by_alpha}}
+    assert {status: own(status) for status in ("available", "restoring", "error")} == seen | {"error": {broken}}
+    assert {status: shared(ALPHA, status) for status in seen} == seen
+    assert shared(BETA, "available") == {resting, read_by_alpha}
+    assert shared(BETA, "restoring") == {read_by_beta}
+    assert shared(BETA, "error") == set()
 
 
 def test_only_the_owners_own_restore_hinders_a_deletion(service: Service) -> None:

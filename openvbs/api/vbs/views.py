@@ -8,7 +8,7 @@ from openvbs.api.times import t3z_or_none, t6, t6_or_none
 from openvbs.domain.audit import AuditEvent
 from openvbs.domain.backup import Backup, BackupStatus
 from openvbs.domain.job import Job, JobKind, JobStatus
-from openvbs.domain.share import Share, SharedBackup
+from openvbs.domain.share import GrantedBackup, Share, SharedBackup
 
 _DEDUPLICATED_AND_COMPRESSED = 3
 
@@ -36,7 +36,7 @@ def shared_backup(found: SharedBackup, *, viewer_project_id: str) -> dict[str, A
     return {**share(found.share), "backup": backup(found.backup, as_recipient=as_recipient)}
 
 
-def backup(record: Backup, *, as_recipient: bool) -> dict[str, Any]:
+def backup(record: GrantedBackup, *, as_recipient: bool) -> dict[str, Any]:
     """The fields of a backup that owner and recipients see alike, but for service_metadata."""
     return {
         "id": record.id,
@@ -59,7 +59,7 @@ def backup(record: Backup, *, as_recipient: bool) -> dict[str, Any]:
     }
 
 
-def service_metadata(record: Backup, *, as_recipient: bool) -> str:
+def service_metadata(record: Backup | GrantedBackup, *, as_recipient: bool) -> str:
     """JSON text in a string, as the contract has it. Keys and places are the owner's business."""
     values: dict[str, Any] = {
         "bootable": record.bootable,
