@@ -178,8 +178,9 @@ _POLICY_NAME = _name(policy_bodies.RESERVED_PREFIX, policy_bodies.NAME_CHARACTER
 _SHARE_WITH = _or_null(
     {
         "type": "array",
+        "maxItems": policy_bodies.SHARE_WITH_MAX,
         "items": _PROJECT_ID,
-        "description": "Other projects that each new backup is shared with; as many at most as one request may name.",
+        "description": "Other projects that each new backup is shared with.",
     }
 )
 

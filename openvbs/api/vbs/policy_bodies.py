@@ -34,6 +34,7 @@ START_TIME_CHARACTERS_MAX = 255
 EVERY_DAYS_MAX = 30
 KEEP_MIN, KEEP_NUMBER_MAX, KEEP_DAYS_MAX = 2, 99, 99999
 RESOURCES_MAX = 1000
+SHARE_WITH_MAX = 100
 RESOURCE_KIND = "volume"
 
 _YES_NO: dict[Any, bool] = {"Y": True, "N": False, "true": True, "false": False}
@@ -67,7 +68,7 @@ def policy_to_create(call: Call) -> tuple[PolicyFields, Any]:
     if not isinstance(schedule, dict) or not schedule:
         raise bad(EMPTY_BODY, "scheduled_policy is required and must be an object that is not empty.")
     refuse_brackets(fields)
-    return _policy_fields(fields, schedule, _share_with(call, fields), is_whole=True), fields.get("tags")
+    return _policy_fields(fields, schedule, _share_with(fields), is_whole=True), fields.get("tags")
 
 
 def policy_to_change(call: Call) -> PolicyFields:
@@ -77,7 +78,7 @@ def policy_to_change(call: Call) -> PolicyFields:
     if not fields or not isinstance(schedule, dict | None):
         raise bad(EMPTY_BODY, "Something to change is required; scheduled_policy must be an object.")
     refuse_brackets(fields)
-    return _policy_fields(fields, schedule or {}, _share_with(call, fields), is_whole=False)
+    return _policy_fields(fields, schedule or {}, _share_with(fields), is_whole=False)
 
 
 def _policy_fields(
@@ -112,14 +113,14 @@ def _policy_fields(
     )
 
 
-def _share_with(call: Call, fields: dict[str, Any]) -> list[str] | None:
+def _share_with(fields: dict[str, Any]) -> list[str] | None:
     """The projects that each new backup is shared with, an extension of ours; repeats collapse."""
     value = fields.get("share_with")
     if value is None:
         return None
-    most = call.service.limits.shares_per_request_max
-    if not isinstance(value, list) or len(value) > most or not all(is_project_id(project) for project in value):
-        rule = f"a list of up to {most} project ids, each 1 to 64 of letters, digits, _ and -"
+    is_short = isinstance(value, list) and len(value) <= SHARE_WITH_MAX
+    if not is_short or not all(is_project_id(project) for project in value):
+        rule = f"a list of up to {SHARE_WITH_MAX} project ids, each 1 to 64 of letters, digits, _ and -"
         raise bad(BAD_BODY, f"share_with must be {rule}.")
     return list(dict.fromkeys(value))
 
