@@ -24,7 +24,7 @@ from tests.support.openapi import validator
 
 Parse = Callable[[Call], Any]
 PROJECT = "a" * 32
-EXAMPLES = int(os.environ.get("OPENVBS_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("OPENVBS_EXAMPLES", "60"))
 SETTINGS = Settings(public_url="http://here", body_bytes_max=1_000_000, page_items_max=1000)
 CALLER = Caller(
     project_id=PROJECT,

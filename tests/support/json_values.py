@@ -25,6 +25,8 @@ ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
 )
 _ODD_ONE_IN = 30
+_ITEMS_MAX = 10
+"""Lists that may have more are kept short."""
 
 
 @st.composite
@@ -46,7 +48,9 @@ def near(draw: st.DrawFn, schema: Schema, named: Mapping[str, Schema]) -> Any:
 
 def _array(schema: Schema, named: Mapping[str, Schema]) -> st.SearchStrategy[list[Any]]:
     least = schema.get("minItems", 0)
-    return st.lists(near(schema.get("items", {}), named), min_size=least, max_size=max(least, 3))
+    most = schema.get("maxItems", 3)
+    items = near(schema.get("items", {}), named)
+    return st.lists(items, min_size=least, max_size=most + 1 if most <= _ITEMS_MAX else max(least, 3))
 
 
 @st.composite
