@@ -33,7 +33,8 @@ def database_url(data_dir: Path, database_kind: str, new_database_url: Callable[
 @pytest.fixture(scope="session")
 def service(data_dir: Path, database_url: str) -> Iterator[RunningService]:
     """The service with the demo projects, on the database that was asked for."""
-    with RunningService(data_dir, database_url=database_url) as service:
+    settings = {"audit": {"notify_file": data_dir.with_name("cadf.log")}}
+    with RunningService(data_dir, database_url=database_url, settings=settings) as service:
         yield service
 
 

@@ -33,6 +33,7 @@ DOORS: dict[str, tuple[str, str, object, tuple[int, ...]]] = {
     "delete": ("POST", "/v2/{p}/cloudbackups/{backup}", None, (200, 403, 403, 404, 404, 200, 403)),
     "delete by DELETE": ("DELETE", "/v2/{p}/cloudbackups/{backup}", None, (200, 403, 403, 404, 404, 200, 403)),
     "restore": ("POST", "/v2/{p}/cloudbackups/{backup}/restore", RESTORE, (200, 403, 200, 404, 404, 200, 403)),
+    "copy": ("POST", "/v2/{p}/cloudbackups/{backup}/copy", None, (200, 403, 200, 404, 404, 200, 403)),
     "tags": ("GET", "/v2/{p}/cloudbackups/{backup}/tags", None, (200, 200, 403, 404, 404, 200, 403)),
     "quota": ("GET", "/v2/{p}/cloudbackups/quota", None, (200, 200, 200, 200, 200, 200, 403)),
     "share": ("POST", SHARING, SHARE, (200, 403, 403, 404, 404, 200, 403)),
@@ -40,6 +41,7 @@ DOORS: dict[str, tuple[str, str, object, tuple[int, ...]]] = {
     "shares counted": ("GET", f"{SHARING}/count", None, (200, 200, 200, 200, 200, 200, 403)),
     "show share": ("GET", f"{SHARING}/{{share}}", None, (200, 200, 200, 404, 404, 200, 403)),
     "cancel": ("DELETE", f"{SHARING}/{{share}}", None, (200, 403, 200, 404, 404, 200, 403)),
+    "cancel, abort": ("DELETE", f"{SHARING}/{{share}}?abort_running=true", None, (200, 403, 200, 404, 404, 200, 403)),
     "cancel all": ("DELETE", f"{SHARING}/{{backup}}?is_backup_id=true", None, (200, 403, 403, 404, 404, 200, 403)),
     "job": ("GET", "/v1/{p}/jobs/{job}", None, (200, 200, 404, 404, 404, 200, 403)),
     "job at v2": ("GET", "/v2/{p}/jobs/{job}", None, (200, 200, 404, 404, 404, 200, 403)),
@@ -153,7 +155,7 @@ def settle(answer: Answer, caller: Party, project: str) -> None:
     acting = replace(caller, project_id=project)
     job = ended(acting, job_id)
     assert job["status"] == "SUCCESS", job
-    if job["job_type"] == "bksCreateBackup":
+    if job["job_type"] in {"bksCreateBackup", "bksCopyBackup"}:
         delete_backup(acting, job["entities"]["backup_id"])
 
 
