@@ -5,7 +5,7 @@
 | freeze | a clone named by the job, or nothing; the next attempt reads the same moment |
 | upload, until its commit | packs and index segments, which the next attempt finds and uses |
 | upload, after its commit | a whole backup whose record still says ``creating``; the next attempt finds it |
-| thaw | the same, without the clone |
+| thaw | the same, without the clone; a base of the volume is kept beside or instead of an earlier one |
 | publish | nothing to do |
 
 A local volume stays ``backing-up`` all the while, which is what keeps its bytes still where there is no clone. A
@@ -13,8 +13,9 @@ registered device is frozen and thawed inside the upload: an attempt that is bro
 """
 
 import json
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +41,13 @@ from openvbs.jobs.run_delete import forget_unpublished
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import BYTES_DEDUPLICATED, BYTES_READ, BYTES_STORED
+from openvbs.sources.base import Source, SourceError
 from openvbs.sources.file import FileSource
+from openvbs.sources.hinted import HintedSource
+from openvbs.sources.physical import PhysicalChanges
+from openvbs.volumes.files import Base
+
+log = logging.getLogger(__name__)
 
 DATA_TIMESTAMP = "data_timestamp"
 IS_FROZEN = "is_frozen"
@@ -53,12 +60,14 @@ class _Still:
     path: Path
     at: datetime
     is_frozen: bool
+    base: Base | None = None
+    """What an earlier backup of this volume was made of."""
 
 
 def _work(run: Run) -> None:
     has_clone = run.step("freeze", lambda: _freeze(run))
     made = run.step("upload", lambda: _upload(run, has_clone=has_clone))
-    run.step("thaw", lambda: run.parts.files.thaw(run.job.id))
+    run.step("thaw", lambda: _thaw(run, has_clone=has_clone))
     run.step("publish", lambda: _publish(run, made))
 
 
@@ -93,13 +102,14 @@ def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
 def _standing_still(run: Run, backup: Backup, *, has_clone: bool) -> Iterator[_Still]:
     files, job = run.parts.files, run.job
     if job.snapshot_id is not None:
-        yield _Still(files.snapshot(job.snapshot_id), backup.data_timestamp, is_frozen=True)
+        base = files.base(volume_id_of(job))
+        yield _Still(files.snapshot(job.snapshot_id), backup.data_timestamp, is_frozen=True, base=base)
         return
     with run.parts.database.read() as connection:
         volume = find_volume(connection, job.volume_id)
     if volume.kind == VolumeKind.LOCAL:
         path = files.frozen(job.id) if has_clone else path_of(files, volume)
-        yield _Still(path, backup.data_timestamp, is_frozen=True)
+        yield _Still(path, backup.data_timestamp, is_frozen=True, base=files.base(volume.id) if has_clone else None)
         return
     if job.attempt > 1:
         thaw_again(volume)
@@ -115,18 +125,42 @@ def _back_up(run: Run, repository: Repository, backup: Backup, still: _Still) ->
     def on_progress(progress: Progress) -> None:
         run.on_progress(progress.bytes_done, progress.bytes_total)
 
-    source = FileSource(still.path)
-    try:
+    with ExitStack() as stack:
+        source: Source = stack.enter_context(closing(FileSource(still.path)))
+        base = None if still.base is None else _changes_since(still.base, still.path)
+        if base is not None:
+            source = HintedSource(source, stack.enter_context(closing(base)))
         return back_up(
             repository,
             source,
             facts_of(backup, at=still.at, is_frozen=still.is_frozen, full=bool(run.job.arguments.get("full"))),
-            use_hints=False,  # files and devices have none to give
+            parent=None if base is None or still.base is None else still.base.backup_id,
             on_progress=on_progress,
             checkpoint=run.checkpoint,
         )
-    finally:
-        source.close()
+
+
+def _changes_since(base: Base, path: Path) -> PhysicalChanges | None:
+    try:
+        return PhysicalChanges(base.path, path)
+    except SourceError as error:
+        log.info("the whole volume is read: %s", error)
+        return None
+
+
+def _thaw(run: Run, *, has_clone: bool) -> None:
+    """Remove the clone; what the backup was made of stays as a base, so that the next one reads only what changed.
+
+    The backup is committed by now, so nothing about the base makes it fail.
+    """
+    files, job = run.parts.files, run.job
+    source = files.frozen(job.id) if has_clone else None if job.snapshot_id is None else files.snapshot(job.snapshot_id)
+    if source is not None and source.exists():
+        try:
+            files.keep_base(source, volume_id_of(job), _backup_id(job))
+        except (OSError, SourceError) as error:
+            log.warning("no base is kept of volume %s, so its next backup reads all of it: %s", job.volume_id, error)
+    files.thaw(job.id)
 
 
 def facts_of(backup: Backup, *, at: datetime, is_frozen: bool, full: bool) -> BackupFacts:
@@ -200,6 +234,8 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
         fail_reason=failure.reason,
     )
     _release(connection, parts, job)
+    if failure.is_full:
+        parts.files.drop_bases()
     data = backups.data_of(connection, _backup_id(job))
     if data is not None:
         request_collection(connection, parts, data.repository_id, delay_seconds=0 if failure.is_full else None)

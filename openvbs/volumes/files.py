@@ -9,6 +9,16 @@ from openvbs.sources.base import SourceError
 from openvbs.sources.qcow2 import convert_to_raw
 from openvbs.volumes.copy import CannotClone, Watch, clone_file, copy_file, replacing, sweep_temporary
 
+_BLOCK_BYTES = 512  # of st_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a volume held when a backup was made of it: a clone that nobody writes to."""
+
+    backup_id: str
+    path: Path
+
 
 @dataclass(frozen=True, slots=True)
 class VolumeFiles:
@@ -78,8 +88,49 @@ class VolumeFiles:
             return False
         return True
 
+    def keep_base(self, source: Path, volume_id: str, backup_id: str) -> bool:
+        """Keep a clone of what the backup was made of, instead of an earlier one, to tell later what changed since.
+
+        False, and nothing kept, where the filesystem cannot, or has no room for the volume once more: the clone holds
+        on to everything that is overwritten in the volume from now on.
+        """
+        others = self._bases(volume_id)
+        if source.stat().st_blocks * _BLOCK_BYTES > self.free_bytes():
+            self.drop_base(volume_id)
+            return False
+        base = self._base(volume_id, backup_id)
+        try:
+            clone_file(source, base)
+        except CannotClone:
+            return False
+        for other in others:
+            if other != base:
+                _remove(other)
+        return True
+
+    def base(self, volume_id: str) -> Base | None:
+        """The clone that was kept; None if there is none."""
+        bases = self._bases(volume_id)
+        return Base(bases[-1].name.partition(".")[2], bases[-1]) if bases else None
+
+    def drop_base(self, volume_id: str) -> None:
+        """Give its space back; without one the next backup reads the whole volume."""
+        for base in self._bases(volume_id):
+            _remove(base)
+
+    def drop_base_of(self, backup_id: str) -> None:
+        """Give back the space of a base whose backup goes, and with it the use of the base."""
+        for base in self._bases(backup_id=backup_id):
+            _remove(base)
+
+    def drop_bases(self) -> None:
+        """Give back the space of the bases of all volumes."""
+        for base in self._bases():
+            _remove(base)
+
     def delete_volume(self, volume_id: str) -> None:
-        """Remove the volume's file; an absent one is no error."""
+        """Remove the volume's file and its base; absent ones are no error."""
+        self.drop_base(volume_id)
         _remove(self.volume(volume_id))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
@@ -99,8 +150,15 @@ class VolumeFiles:
         status = os.statvfs(self.directory)
         return status.f_bavail * status.f_frsize
 
+    def _base(self, volume_id: str, backup_id: str) -> Path:
+        return self.directory / "bases" / f"{volume_id}.{backup_id}"
+
+    def _bases(self, volume_id: str = "*", backup_id: str = "*") -> list[Path]:
+        """One of a volume; two after a crash between keeping the later and removing the earlier: each is true."""
+        return sorted((self.directory / "bases").glob(f"{volume_id}.{backup_id}"))
+
     def _folders(self) -> tuple[Path, ...]:
-        return tuple(self.directory / name for name in ("volumes", "snapshots", "frozen"))
+        return tuple(self.directory / name for name in ("volumes", "snapshots", "frozen", "bases"))
 
 
 def _remove(path: Path) -> None:

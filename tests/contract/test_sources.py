@@ -312,6 +312,20 @@ def test_a_qcow2_image_is_read_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.heavy
+def test_the_map_of_a_large_disk_is_asked_for_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("openvbs.sources.nbd._MAP_BYTES", 100 * KIB)
+    data = image(3 * MIB)
+    with qcow2_source(tmp_path, data) as source:
+        position = 0
+        for extent in source.extents():
+            assert extent.offset_bytes == position
+            position += extent.length_bytes
+            if extent.kind is ExtentKind.ZERO:
+                assert not data[extent.offset_bytes : position].strip(b"\0")
+        assert position == len(data)
+
+
+@pytest.mark.heavy
 def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     qcow2_image(tmp_path, image(3 * MIB)).rename("nbd:localhost:1")
