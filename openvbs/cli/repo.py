@@ -11,11 +11,12 @@ from uuid import uuid4
 import click
 
 from openvbs.cli.bars import byte_bar
+from openvbs.cli.check_state import check_with_bar
 from openvbs.cli.repo_verify import verify_store_command
 from openvbs.cli.tables import print_json, print_record, print_table
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
-from openvbs.engine.check import CheckReport, check_data, check_structure
+from openvbs.engine.check import CheckReport, check_structure
 from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.keys import create_root_key, load_root_key
@@ -232,15 +233,31 @@ def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> Non
     metavar="PERCENT",
     help="Read and verify so much of the data.",
 )
+@click.option(
+    "--state",
+    "state_file",
+    type=_PATH,
+    help="Keep in this file how far it is; if it is interrupted, the same command goes on from there.",
+)
 @_repository_command
-def check(url: str, *, key_file: Path, cache: Path | None, full: bool, sample: float | None, as_json: bool) -> None:
+def check(
+    url: str,
+    *,
+    key_file: Path,
+    cache: Path | None,
+    full: bool,
+    sample: float | None,
+    state_file: Path | None,
+    as_json: bool,
+) -> None:
     """See that everything is there and, with --full or --sample, that it is good. Exits with 1 if it is not."""
     if full and sample is not None:
         raise click.UsageError("--full and --sample exclude each other")
+    if state_file is not None and not full and sample is None:
+        raise click.UsageError("--state is for --full and --sample; the check of the structure begins anew each time")
     with _opened(url, key_file, cache) as repository:
         if full or sample is not None:
-            with byte_bar("checking") as on_progress:
-                report = check_data(repository, sample=1.0 if full else (sample or 0) / 100, on_progress=on_progress)
+            report = check_with_bar(repository, 1.0 if full else (sample or 0) / 100, state_file)
         else:
             report = check_structure(repository)
     if as_json:
@@ -248,12 +265,15 @@ def check(url: str, *, key_file: Path, cache: Path | None, full: bool, sample: f
     else:
         _print_report(report)
     if not report.ok:
-        raise DamageFound(f"{len(report.damaged)} backups are damaged; {len(report.problems)} problems were found")
+        problems = len(report.problems) + report.problems_more
+        raise DamageFound(f"{len(report.damaged)} backups are damaged; {problems} problems were found")
 
 
 def _print_report(report: CheckReport) -> None:
     for problem in report.problems:
         click.echo(f"problem: {problem}")
+    if report.problems_more:
+        click.echo(f"problem: and {report.problems_more} more")
     for backup_id, ranges in report.damaged.items():
         where = ", ".join(f"{part.offset_bytes}-{part.offset_bytes + part.length_bytes - 1}" for part in ranges)
         click.echo(f"damaged: backup {backup_id}, " + (f"bytes {where}" if where else "its record cannot be read"))
@@ -283,7 +303,7 @@ def collect(url: str, *, key_file: Path, cache: Path | None, dry_run: bool, as_j
             "bytes_copied": plan.bytes_copied,
         }
         if dry_run:
-            answer["packs_waiting"] = plan.packs_waiting
+            answer |= {"packs_waiting": plan.packs_waiting, "packs_left": plan.packs_left}
         else:
             answer |= asdict(apply_collection(repository, plan))
     if as_json:

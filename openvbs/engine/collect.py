@@ -9,17 +9,19 @@ from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.leases import Lease, survey_leases
 from openvbs.engine.marking import Marking, refuse_damage
 from openvbs.engine.pack import read_listing
+from openvbs.engine.pack_table import side_by_side
 from openvbs.engine.packing import Packing
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.reader import try_read_blocks
 from openvbs.engine.repository import Repository
 from openvbs.engine.verdicts import carry_out, condemn, decide, forget_old_verdicts, merge_segments, split_ready
-from openvbs.stores.base import ObjectInfo
 
 _log = logging.getLogger(__name__)
 
 REWRITE_BELOW = 0.5
 """A pack of which less than this share is needed is copied and then deleted."""
+DEAD_PACKS_MAX = 100_000
+"""Packs condemned by one collection at most, so that candidates and verdict stay far below an object's limit."""
 REWRITE_PACKS_MAX = 256
 """Packs copied by one collection at most; the next one goes on."""
 
@@ -39,6 +41,8 @@ class CollectionPlan:
     """What is needed of them."""
     packs_waiting: int
     """Packs that earlier collections condemned and that are not deleted yet."""
+    packs_left: int = 0
+    """Dead packs beyond what one collection takes; the next one goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,28 +66,15 @@ def plan_collection(
     with repository.working("collect") as lease:
         young_since = _young_since(repository, lease, now)
         marking = Marking(repository, checkpoint)
-        condemned = repository.index.condemned
-        stored: dict[PackId, ObjectInfo] = {}
-        waiting = 0
-        for info in repository.store.list(PACKS):
-            pack = parse_pack_name(info.name)
-            if pack in condemned:
-                waiting += 1
-            elif pack is not None:
-                stored[pack] = info
-        usage = marking.usage()
-        # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
-        old = {pack for pack, info in stored.items() if info.modified_at < young_since}
-        named_only = usage.keys() - stored.keys()
-        dead = frozenset(pack for pack in old | named_only if pack not in usage or not usage[pack].needed)
-        sparse = [p for p in sorted(old - dead) if usage[p].needed < REWRITE_BELOW * usage[p].held][:REWRITE_PACKS_MAX]
+        sorted_out = _sort_out(repository, marking, young_since)
         return CollectionPlan(
-            dead=dead,
-            bytes_dead=sum(stored[pack].size_bytes for pack in dead if pack in stored),
-            rewrite={pack: _needed_ids(repository, marking, pack) for pack in sparse},
-            bytes_rewrite=sum(stored[pack].size_bytes for pack in sparse),
-            bytes_copied=sum(usage[pack].needed for pack in sparse),
-            packs_waiting=waiting,
+            dead=frozenset(sorted_out.dead),
+            bytes_dead=sorted_out.bytes_dead,
+            rewrite={pack: _needed_ids(repository, marking, pack) for pack in sorted_out.sparse},
+            bytes_rewrite=sorted_out.bytes_sparse,
+            bytes_copied=sorted_out.bytes_copied,
+            packs_waiting=sorted_out.waiting,
+            packs_left=sorted_out.left,
         )
 
 
@@ -120,6 +111,42 @@ def _young_since(repository: Repository, lease: Lease, now: float | None) -> flo
     moment = lease.store_now() if now is None else now
     survey = survey_leases(repository.store, repository.codec, own=lease, now=moment)
     return min([moment, *survey.living.values()])
+
+
+@dataclass(slots=True)
+class _SortedOut:
+    """Packs by what becomes of them. Those that stay are only passed by: there may be a million."""
+
+    dead: list[PackId] = field(default_factory=list)
+    bytes_dead: int = 0
+    sparse: list[PackId] = field(default_factory=list)
+    bytes_sparse: int = 0
+    bytes_copied: int = 0
+    waiting: int = 0
+    left: int = 0
+
+
+def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _SortedOut:
+    found = _SortedOut()
+    condemned = repository.index.condemned
+    listed = ((pack, info) for info in repository.store.list(PACKS) if (pack := parse_pack_name(info.name)) is not None)
+    for pack, usage, info in side_by_side(marking.usage(), listed):
+        if pack in condemned:
+            found.waiting += 1
+        elif info is not None and info.modified_at >= young_since:
+            continue
+        # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
+        elif usage is None or usage.first == 0:
+            if len(found.dead) == DEAD_PACKS_MAX:
+                found.left += 1
+                continue
+            found.dead.append(pack)
+            found.bytes_dead += info.size_bytes if info is not None else 0
+        elif info is not None and usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
+            found.sparse.append(pack)
+            found.bytes_sparse += info.size_bytes
+            found.bytes_copied += usage.first
+    return found
 
 
 def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[BlockId]:

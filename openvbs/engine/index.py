@@ -4,7 +4,7 @@ import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,6 +75,14 @@ class Index:
         """Never again answer with these packs: they are named, but not in the store."""
         with self._lock:
             self._lost |= frozenset(packs)
+
+    def pack_rows(self) -> Iterator[PackRow]:
+        """Every pack as each segment names it, as of now. Rows are made one by one: there may be a million."""
+        with self._lock:
+            recent, runs = self._recent.packs.copy(), self._runs
+        yield from recent
+        for run in runs:
+            yield from (row for _number, row in run.pack_rows())
 
     def pack_sizes(self) -> dict[PackId, int]:
         """Every pack that a segment names, with the size it had when it was written."""

@@ -63,7 +63,9 @@ class IndexRun:
             raise ValueError(f"{path} is not an index run")
         self._shift = 32 - bits
         self._buckets, self._ids, self._places, table, names = _layout(capacity, packs, bits)
-        self._table, self._packs = table, packs
+        self._table = table
+        self.packs = packs
+        """Number of pack rows, gone ones included."""
         cut = self._map[names : names + segments * _SEGMENT_BYTES]
         self._names = [cut[i : i + _SEGMENT_BYTES] for i in range(0, len(cut), _SEGMENT_BYTES)]
         self.segments = frozenset(self._names)
@@ -79,7 +81,7 @@ class IndexRun:
 
     def pack_rows(self) -> Iterator[tuple[int, PackRow]]:
         """Number and row of every pack whose segment has not gone."""
-        for number in range(self._packs):
+        for number in range(self.packs):
             if number not in self.gone:
                 yield number, self.pack_row(number)
 
@@ -87,7 +89,7 @@ class IndexRun:
         """Answer only with packs that these segments, all of them among its own, name."""
         if segments != self._answered:
             self._answered = segments
-            self.gone = frozenset(n for n in range(self._packs) if self.pack_row(n).segment not in segments)
+            self.gone = frozenset(n for n in range(self.packs) if self.pack_row(n).segment not in segments)
 
     def find(self, block_id: BlockId) -> Iterator[tuple[int, Place]]:
         """Position and place of every entry of this id whose pack row is not gone."""

@@ -1,10 +1,12 @@
 """Which packs the backups need: every tree is walked once, and every id found is marked where it lies."""
 
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterator
 
 from openvbs.engine.errors import BackupMissing, BlockMissing, Corrupt
 from openvbs.engine.format import BACKUPS
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
+from openvbs.engine.pack_table import PackTable
 from openvbs.engine.progress import Checkpoint
 from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
@@ -17,13 +19,6 @@ def refuse_damage(repository: Repository) -> None:
     """Corrupt if a segment of the index is missing: needed packs would look unneeded."""
     for segment, error in repository.index.damaged.items():
         raise Corrupt(f"nothing is collected while index segment {segment.hex()} is damaged; repair first") from error
-
-
-class Usage(NamedTuple):
-    """Bytes of blocks and pages in a pack."""
-
-    needed: int
-    held: int
 
 
 class Marking:
@@ -53,23 +48,21 @@ class Marking:
                 continue  # deleted meanwhile
             self._mark_tree(record.tree)
 
-    def usage(self) -> dict[PackId, Usage]:
-        """Of every pack that the index names and that is not condemned, how much is needed."""
-        usage: dict[PackId, Usage] = {}
+    def usage(self) -> PackTable:
+        """Needed and held bytes of every pack that the index names and that is not condemned."""
+        return PackTable(self._usage())
+
+    def _usage(self) -> Iterator[tuple[PackId, int, int]]:
+        """Named by two segments, a pack comes twice, with as much needed as held each time; the share stays right."""
         for run, bits in zip(self._runs, self._bits, strict=True):
-            needed = {number: 0 for number, _row in run.pack_rows()}
-            held = needed.copy()
+            needed, held = array("Q", bytes(8 * run.packs)), array("Q", bytes(8 * run.packs))
             for position, (number, length) in enumerate(run.places()):
-                if number in held:
-                    held[number] += length
-                    if bits[position >> 3] >> (position & 7) & 1:
-                        needed[number] += length
+                held[number] += length
+                if bits[position >> 3] >> (position & 7) & 1:
+                    needed[number] += length
             for number, row in run.pack_rows():
                 if row.pack_id not in self._condemned:
-                    # Named by two segments, a pack is counted twice, needed as held; the share stays about right.
-                    before = usage.get(row.pack_id, Usage(0, 0))
-                    usage[row.pack_id] = Usage(before.needed + needed[number], before.held + held[number])
-        return usage
+                    yield row.pack_id, needed[number], held[number]
 
     def is_needed_in(self, block_id: BlockId, pack: PackId) -> bool:
         """True if the block is needed and this pack is the one that has it for all backups."""

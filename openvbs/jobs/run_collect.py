@@ -58,7 +58,7 @@ def _collect(run: Run) -> int:
     plan = plan_collection(repository, checkpoint=run.checkpoint)
     result = apply_collection(repository, plan, checkpoint=run.checkpoint)
     log.info("collected %d bytes in %d packs", result.bytes_freed, result.packs_deleted)
-    return result.packs_waiting
+    return result.packs_waiting + plan.packs_left
 
 
 def _measure(run: Run) -> dict[str, int]:

@@ -160,14 +160,16 @@ class Collecting(Processes, RuleBasedStateMachine):
         self._do_in_the_middle(first, calls // 2 if only_writes else calls, between, which, only_writes=only_writes)
 
     @precondition(lambda self: "interrupts" in self.features)
-    @rule(calls=st.integers(0, 5), which=WHICH)
+    @rule(calls=st.integers(0, 3), which=WHICH)
     def begin_while_all_is_being_condemned(self, calls, which):
+        self._finish_all()
         self._back_up(0, self._letters(which // 3), hints=False)
         self._do_in_the_middle("begin", calls, ["condemn"], which, only_writes=True)
 
     @precondition(lambda self: "interrupts" in self.features)
     @rule(calls=st.integers(0, 15), what=st.sampled_from(["begin", "back up", "finish"]), which=WHICH)
     def collect_while_others_begin_and_end(self, calls, what, which):
+        self._finish_all()
         self._back_up(0, self._letters(which), hints=False)
         self._delete_all(0)
         self._do_in_the_middle("collect", calls, [what], which, only_writes=True)

@@ -215,6 +215,10 @@ class Processes:
         _Restore(standing.repository, tree, target, lease, on_progress=ignore_progress, checkpoint=never_stop).run()
         assert bytes(target.data) == volume(standing.letters), "a restore gave other bytes"
 
+    def _finish_all(self) -> None:
+        while self.standing:
+            self._finish(0)
+
     def _renew(self, which: int) -> None:
         """What the thread of the lease does every 20 s, when it comes to it."""
         if not self.standing:
@@ -330,8 +334,7 @@ class Processes:
         """In the order that is the hardest on what began last."""
         if self.standing:
             self._let_go(0)
-        while self.standing:
-            self._finish(0)
+        self._finish_all()
         self.see_that_every_backup_is_whole()
 
     def _see_that_nothing_is_left(self) -> None:

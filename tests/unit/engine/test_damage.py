@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from openvbs.engine.check import check_data, check_structure
+from openvbs.engine.check import begin_check, check_data, check_structure
 from openvbs.engine.errors import BlockMissing, Corrupt, EngineError, UnknownFormat
 from openvbs.engine.format import BACKUPS, PACKS, SEGMENTS, parse_pack_name
 from openvbs.engine.repair import repair_index
@@ -210,8 +210,8 @@ def test_a_sample_reads_about_that_share(store):
         for _ in range(40):
             back_up_bytes(repository, random_bytes(1))
         packs = len(list(store.list(PACKS)))
-        assert check_data(repository, sample=1.0).packs_checked == packs
-        assert 0 < check_data(repository, sample=0.5).packs_checked < packs
+        assert check_data(repository, state=begin_check(repository, sample=1.0)).packs_checked == packs
+        assert 0 < check_data(repository, state=begin_check(repository, sample=0.5)).packs_checked < packs
 
 
 def test_a_damaged_segment_is_found_though_a_cache_has_its_content(store, volumes, tmp_path):
