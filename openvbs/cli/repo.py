@@ -364,7 +364,13 @@ def repair(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> No
         return
     for problem in report.problems:
         click.echo(f"problem: {problem}")
-    print_record([("packs listed", str(report.packs_listed)), ("segments removed", str(report.segments_removed))])
+    print_record(
+        [
+            ("packs listed", str(report.packs_listed)),
+            ("segments removed", str(report.segments_removed)),
+            ("collections removed", str(report.collections_removed)),
+        ]
+    )
 
 
 def _record_json(record: BackupRecord) -> dict[str, Any]:

@@ -138,6 +138,7 @@ class _Upload:
 
     def run(self, parent: str | None) -> tuple[Tree, BackupStats]:
         """Upload until every pack that was relied on is proven to be there."""
+        self._repository.refuse_unknown_condemned()
         written = BackupStats()
         hints_wrong = 0
         for _ in range(_TRIES_MAX):

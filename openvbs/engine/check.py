@@ -68,6 +68,8 @@ def _check_objects(
     """Look at all objects but backups; the packs that have another size than they should, with that, 0 if missing."""
     for segment, error in repository.index.damaged.items():
         report.note(f"index segment {segment.hex()} cannot be used: {error}")
+    for error in repository.damaged_collections.values():
+        report.note(str(error))
     _check_segments(repository, report, checkpoint)
     _check_leases(repository, report)
     broken: dict[PackId, int] = {}

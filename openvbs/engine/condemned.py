@@ -56,8 +56,12 @@ def pack_texts(packs: frozenset[PackId]) -> list[str]:
 
 def read_collections(store: Store, codec: Codec) -> list[Collection]:
     """All collections that began and were not cleared away, as of now."""
-    found = {info.name[len(COLLECTIONS) :].partition("/")[0] for info in store.list(COLLECTIONS)}
-    return [read_collection(store, codec, collection_id) for collection_id in sorted(found)]
+    return [read_collection(store, codec, collection_id) for collection_id in list_collections(store)]
+
+
+def list_collections(store: Store) -> list[str]:
+    """The ids of all collections of which anything is stored."""
+    return sorted({info.name[len(COLLECTIONS) :].partition("/")[0] for info in store.list(COLLECTIONS)})
 
 
 def read_collection(store: Store, codec: Codec, collection_id: str) -> Collection:

@@ -16,7 +16,8 @@ _CHECKPOINT_IDS = 4096
 
 
 def refuse_damage(repository: Repository) -> None:
-    """Corrupt if a segment of the index is missing: needed packs would look unneeded."""
+    """Corrupt if a segment of the index is missing, so that needed packs would look unneeded, or a collection is."""
+    repository.refuse_unknown_condemned()
     for segment, error in repository.index.damaged.items():
         raise Corrupt(f"nothing is collected while index segment {segment.hex()} is damaged; repair first") from error
 

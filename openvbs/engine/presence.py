@@ -34,6 +34,7 @@ def prove_tree(repository: Repository, tree: Tree) -> None:
 
     The caller holds a lease since before the index was read.
     """
+    repository.refuse_unknown_condemned()
     packs: set[PackId] = set()
 
     def prove(ids: list[BlockId]) -> None:

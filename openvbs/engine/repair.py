@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import PACKS, SEGMENTS, PackListing, parse_pack_name
+from openvbs.engine.format import COLLECTIONS, PACKS, SEGMENTS, ObjectKind, PackListing, parse_pack_name
 from openvbs.engine.pack import read_listing
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.repository import Repository
+from openvbs.stores.base import ObjectMissing
 
 _SEGMENT_PACKS = 64
 
@@ -18,6 +19,8 @@ class RepairReport:
     packs_listed: int = 0
     """Packs that no good segment named and that one names now."""
     segments_removed: int = 0
+    collections_removed: int = 0
+    """Candidates and verdicts that could not be read."""
     problems: list[str] = field(default_factory=list)
     """Packs whose directory cannot be read; what they hold stays out of the index."""
 
@@ -51,5 +54,22 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
         for segment in damaged:
             repository.store.delete(SEGMENTS + segment.hex())
             report.segments_removed += 1
+        # Undecided again, or never begun: the next collection decides anew with what is needed then.
+        for collection_id in list(repository.damaged_collections):
+            for info in list(repository.store.list(f"{COLLECTIONS}{collection_id}/")):
+                if _is_damaged(repository, info.name):
+                    repository.store.delete(info.name)
+                    report.collections_removed += 1
         repository.refresh()
     return report
+
+
+def _is_damaged(repository: Repository, name: str) -> bool:
+    kind = ObjectKind.VERDICT if name.endswith("/verdict") else ObjectKind.CANDIDATES
+    try:
+        repository.codec.open_object(name, kind, repository.store.get(name))
+    except ObjectMissing:
+        return False
+    except EngineError:
+        return True
+    return False

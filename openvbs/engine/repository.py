@@ -13,8 +13,8 @@ import msgspec
 
 from openvbs.clock import utc_now
 from openvbs.engine.codec import Codec
-from openvbs.engine.condemned import read_collections
-from openvbs.engine.errors import BackupMissing, Corrupt, RepositoryMissing, UnknownFormat
+from openvbs.engine.condemned import list_collections, read_collection
+from openvbs.engine.errors import BackupMissing, Corrupt, EngineError, RepositoryMissing, UnknownFormat
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import (
     BACKUPS,
@@ -61,6 +61,8 @@ class Repository:
         self.store = store
         self.codec = codec
         self.index = Index(store, codec, cache)
+        self.damaged_collections: dict[str, EngineError] = {}
+        """Collections that could not be read at the last refresh, and why. Restores do without them."""
 
     @property
     def block_bytes(self) -> int:
@@ -125,9 +127,20 @@ class Repository:
 
     def refresh(self) -> None:
         """Bring the index and what is condemned up to date with the store."""
-        condemned = [collection.condemned for collection in read_collections(self.store, self.codec)]
+        self.damaged_collections = {}
+        condemned = []
+        for collection_id in list_collections(self.store):
+            try:
+                condemned.append(read_collection(self.store, self.codec, collection_id).condemned)
+            except EngineError as error:
+                self.damaged_collections[collection_id] = error
         self.index.condemned = frozenset().union(*condemned)
         self.index.refresh()
+
+    def refuse_unknown_condemned(self) -> None:
+        """Corrupt if it is not known what is condemned: nothing stored may be relied on then (I6), nor be deleted."""
+        for error in self.damaged_collections.values():
+            raise Corrupt(f"what collections condemned is not known; repair first: {error}") from error
 
     def close(self) -> None:
         """Give back files and memory. The store stays open: it belongs to the caller."""

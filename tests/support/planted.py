@@ -14,6 +14,7 @@ from openvbs.engine.leases import Lease, LeaseSurvey, holding, survey_leases
 from openvbs.engine.marking import Marking
 from openvbs.engine.parent import ParentTree
 from openvbs.engine.repository import Repository
+from tests.support import processes
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -77,15 +78,24 @@ def leases_are_listed_before_the_candidates_are_stored(patch: pytest.MonkeyPatch
 
 def backups_are_walked_before_the_leases_are_gone(patch: pytest.MonkeyPatch) -> None:
     """I8."""
-    early: list[Marking] = []
+    early: dict[int, Marking] = {}
 
     def condemn(repository, packs):
         verdicts.condemn(repository, packs)
         repository.refresh()
-        early[:] = [Marking(repository, lambda: None)]
+        early[id(repository)] = Marking(repository, lambda: None)
 
+    def marking(repository, checkpoint):
+        return early.pop(id(repository), None) or Marking(repository, checkpoint)
+
+    def planned(repository):
+        early.pop(id(repository), None)
+        return plan(repository)
+
+    plan = processes.plan_collection
+    patch.setattr(processes, "plan_collection", planned)
     patch.setattr(collect, "condemn", condemn)
-    patch.setattr(collect, "Marking", lambda *given: early.pop() if early else Marking(*given))
+    patch.setattr(collect, "Marking", marking)
 
 
 def a_condemned_copy_counts_as_a_good_one(patch: pytest.MonkeyPatch) -> None:
