@@ -141,6 +141,8 @@ class Collecting(Processes, RuleBasedStateMachine):
         self._step_clock(EXPIRE_SECONDS + 1, noticed=False)
         self._delete_all(process)
         self._collect(process)
+        for which in range(len(self.standing)):
+            self._renew(which)
 
     @precondition(lambda self: "clock" in self.features)
     @rule(which=WHICH)
@@ -167,8 +169,8 @@ class Collecting(Processes, RuleBasedStateMachine):
         self._do_in_the_middle("begin", calls, ["condemn"], which, only_writes=True)
 
     @precondition(lambda self: "interrupts" in self.features)
-    @rule(calls=st.integers(0, 15), what=st.sampled_from(["begin", "back up", "finish"]), which=WHICH)
-    def collect_while_others_begin_and_end(self, calls, what, which):
+    @rule(calls=st.integers(3, 8), what=st.sampled_from(["begin", "begin", "back up"]), which=WHICH)
+    def collect_while_others_begin(self, calls, what, which):
         self._finish_all()
         self._back_up(0, self._letters(which), hints=False)
         self._delete_all(0)

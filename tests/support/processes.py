@@ -332,9 +332,11 @@ class Processes:
 
     def _end_all(self) -> None:
         """In the order that is the hardest on what began last."""
-        if self.standing:
+        if self.standing or self.later:
             self._let_go(0)
         self._finish_all()
+        while self.later:
+            self._commit_later(0)
         self.see_that_every_backup_is_whole()
 
     def _see_that_nothing_is_left(self) -> None:
