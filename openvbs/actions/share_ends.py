@@ -42,8 +42,9 @@ def end_live(
 def end_shares(
     service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, because: str | None = None
 ) -> list[Share]:
-    """Cancel every live share of the backup; gives those that this call ended."""
+    """Cancel every live share of the backup; gives those that this call ended. None waits to be accepted any more."""
     end_expired(service, connection, backup_id)
+    shares.drop_suspended(connection, backup_id, now=service.clock())
     live = shares.live_of_backup(connection, backup_id, now=service.clock())
     return end_live(service, connection, caller, live, because=because)
 

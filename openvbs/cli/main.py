@@ -19,6 +19,7 @@ COMMANDS = {
     "job": ("openvbs.cli.job:job", "Follow backups and restores while they run, cancel them."),
     "repo": ("openvbs.cli.repo:repo", "Back up, restore and check without a server."),
     "key": ("openvbs.cli.key:key", "Keep the root key safe, change it, forget a project's key."),
+    "rescue": ("openvbs.cli.rescue:rescue", "Get everything back from the store and the root key alone."),
     "doctor": ("openvbs.cli.doctor:doctor", "Check configuration, database, store, Keystone and clocks."),
 }
 

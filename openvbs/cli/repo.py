@@ -13,7 +13,8 @@ import click
 from openvbs.cli.bars import byte_bar
 from openvbs.cli.check_state import check_with_bar
 from openvbs.cli.repo_verify import verify_store_command
-from openvbs.cli.tables import print_json, print_record, print_table
+from openvbs.cli.tables import print_json, print_record, print_table, size_text
+from openvbs.cli.targets import open_target
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
 from openvbs.engine.check import CheckReport, check_structure
@@ -25,11 +26,11 @@ from openvbs.engine.repository import Repository, create_repository, open_reposi
 from openvbs.engine.restore import restore as restore_backup
 from openvbs.engine.rewrap import key_ids, replace_root_key
 from openvbs.errors import OpenVbsError
-from openvbs.sources.base import Source, Target
-from openvbs.sources.file import FileSource, FileTarget
+from openvbs.sources.base import Source
+from openvbs.sources.file import FileSource
 from openvbs.sources.qcow2 import open_qcow2
 from openvbs.stores.urls import open_store
-from openvbs.units import KIB, MIB
+from openvbs.units import KIB
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
 _PATH = click.Path(path_type=Path)
@@ -145,10 +146,10 @@ def backup(
     stats = record.stats
     print_record(
         [
-            ("volume", _size(record.size_bytes)),
-            ("read", _size(stats.bytes_read)),
-            ("new", _size(stats.bytes_new)),
-            ("stored", f"{_size(stats.bytes_stored)} in {stats.object_count} packs"),
+            ("volume", size_text(record.size_bytes)),
+            ("read", size_text(stats.bytes_read)),
+            ("new", size_text(stats.bytes_new)),
+            ("stored", f"{size_text(stats.bytes_stored)} in {stats.object_count} packs"),
         ]
     )
     click.echo(facts.backup_id)
@@ -171,34 +172,19 @@ def restore(url: str, backup_id: str, file: Path, *, key_file: Path, cache: Path
     """
     with _opened(url, key_file, cache) as repository:
         record = repository.load_backup(backup_id)
-        with _target(file, record.size_bytes) as target, byte_bar(f"restoring {file.name}") as on_progress:
+        with open_target(file, record.size_bytes) as target, byte_bar(f"restoring {file.name}") as on_progress:
             stats = restore_backup(repository, backup_id, target, on_progress=on_progress)
     if as_json:
         print_json({"backup_id": backup_id, "file": str(file), **asdict(stats)})
         return
     print_record(
         [
-            ("volume", _size(stats.bytes_total)),
-            ("written", _size(stats.bytes_written)),
-            ("held already", _size(stats.bytes_skipped)),
-            ("zeros", _size(stats.bytes_zero)),
+            ("volume", size_text(stats.bytes_total)),
+            ("written", size_text(stats.bytes_written)),
+            ("held already", size_text(stats.bytes_skipped)),
+            ("zeros", size_text(stats.bytes_zero)),
         ]
     )
-
-
-@contextmanager
-def _target(file: Path, size_bytes: int) -> Iterator[Target]:
-    """The file to restore to; one that is made here goes again if anything fails."""
-    if file.exists():
-        with closing(FileTarget(file)) as target:
-            yield target
-        return
-    with closing(FileTarget.create(file, size_bytes)) as target:
-        try:
-            yield target
-        except BaseException:
-            file.unlink()
-            raise
 
 
 @repo.command("list")
@@ -217,8 +203,8 @@ def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> Non
                 record.facts.backup_id,
                 record.facts.name,
                 record.facts.created_at.isoformat(timespec="seconds"),
-                _size(record.size_bytes),
-                _size(record.stats.bytes_stored),
+                size_text(record.size_bytes),
+                size_text(record.stats.bytes_stored),
             )
             for record in records
         ),
@@ -283,7 +269,7 @@ def _print_report(report: CheckReport) -> None:
             ("damaged backups", str(len(report.damaged))),
             ("packs read", str(report.packs_checked)),
             ("blocks verified", str(report.blocks_checked)),
-            ("bytes verified", _size(report.bytes_checked)),
+            ("bytes verified", size_text(report.bytes_checked)),
         ]
     )
 
@@ -311,7 +297,7 @@ def collect(url: str, *, key_file: Path, cache: Path | None, dry_run: bool, as_j
         return
     print_record(
         [
-            (name.replace("_", " "), _size(value) if name.startswith("bytes") else str(value))
+            (name.replace("_", " "), size_text(value) if name.startswith("bytes") else str(value))
             for name, value in answer.items()
         ]
     )
@@ -377,7 +363,3 @@ def _record_json(record: BackupRecord) -> dict[str, Any]:
     facts = asdict(record.facts)
     facts["created_at"] = record.facts.created_at.isoformat()
     return {**facts, "size_bytes": record.size_bytes, **asdict(record.stats)}
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / MIB:,.1f} MiB" if size_bytes >= MIB else f"{size_bytes:,} bytes"

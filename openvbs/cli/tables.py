@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from openvbs.units import MIB
+
 _WIDTH_OF_A_PIPE = 1000
 """Columns when nobody looks: wide enough that nothing is ever broken or cut."""
 
@@ -36,6 +38,11 @@ def print_record(pairs: Iterable[tuple[str, str | None]]) -> None:
     for name, value in pairs:
         table.add_row(name, value or "-")
     _console().print(table)
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people."""
+    return f"{size_bytes / MIB:,.1f} MiB" if size_bytes >= MIB else f"{size_bytes:,} bytes"
 
 
 def _console() -> Console:

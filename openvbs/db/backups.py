@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from openvbs.db import store_records
 from openvbs.db.rows import (
     LISTINGS_KEPT_MAX,
     Listing,
@@ -26,6 +27,8 @@ from openvbs.domain.page import Page
 from openvbs.domain.retention import StoredBackup
 
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
+_TOLD = frozenset({"name", "description", "metadata", "tags"})
+"""What the facts in the store say of a backup, and may be changed afterwards."""
 _OPEN_JOB = jobs.c.status.in_([constant(JobStatus.INIT), constant(JobStatus.RUNNING)])
 _AVAILABLE = backups.c.status == constant(BackupStatus.AVAILABLE)
 
@@ -194,7 +197,10 @@ def update(
     query = backups.update().where(backups.c.id == backup_id, backups.c.deleted_at.is_(None))
     if from_status is not None:
         query = query.where(backups.c.status.in_(from_status))
-    return connection.execute(query.values(updated_at=now, **values)).rowcount == 1
+    is_changed = connection.execute(query.values(updated_at=now, **values)).rowcount == 1
+    if is_changed and not _TOLD.isdisjoint(values):
+        store_records.note_change(connection, backup_id, now=now)
+    return is_changed
 
 
 def stored_status(connection: sa.Connection, backup_id: str) -> str | None:
@@ -207,11 +213,13 @@ def stored_status(connection: sa.Connection, backup_id: str) -> str | None:
 def mark_deleted(connection: sa.Connection, backup_id: str, *, now: datetime) -> None:
     """Take the record out of the API's view; its data is purged separately."""
     connection.execute(backups.update().where(backups.c.id == backup_id).values(deleted_at=now, updated_at=now))
+    store_records.note_change(connection, backup_id, now=now)
 
 
 def mark_purged(connection: sa.Connection, backup_id: str, *, now: datetime) -> None:
     """Note that the store no longer holds the backup's manifest."""
     connection.execute(backups.update().where(backups.c.id == backup_id).values(purged_at=now))
+    store_records.note_change(connection, backup_id, now=now)
 
 
 def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str) -> bool:

@@ -41,7 +41,7 @@ def is_data_needed(connection: sa.Connection, repository_id: str) -> bool:
     """Is any job under way that writes or reads backups of the repository?"""
     needing = (
         sa.select(sa.literal(1))
-        .join(backups, backups.c.id == jobs.c.backup_id)
+        .join(backups, sa.or_(backups.c.id == jobs.c.backup_id, backups.c.id == jobs.c.source_backup_id))
         .where(
             backups.c.repository_id == repository_id,
             jobs.c.kind.in_(NEED_DATA),

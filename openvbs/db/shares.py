@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openvbs.db import backups as backup_rows
+from openvbs.db import store_records
 from openvbs.db.rows import LISTINGS_KEPT_MAX, Listing, from_value, like_parameter, like_pattern, maker, to_value
 from openvbs.db.tables import backups, shares
 from openvbs.domain.page import Page
@@ -20,13 +21,16 @@ from openvbs.domain.share import GrantedBackup, Share, SharedBackup, ShareQuery
 _NOT_ENDED = shares.c.cancelled_at.is_(None)
 _NOW = sa.bindparam("now", type_=shares.c.expires_at.type)
 _LIVE = sa.and_(_NOT_ENDED, sa.or_(shares.c.expires_at.is_(None), shares.c.expires_at > _NOW))
-_SHARE_COLUMNS = [column for column in shares.c if column.name != "cancelled_at"]
+_SHARE_COLUMNS = [column for column in shares.c if column.name not in {"cancelled_at", "suspended_at"}]
 _make_share = maker(Share, _SHARE_COLUMNS)
 _GRANTED = [{column.key: column for column in backup_rows.COLUMNS}[name] for name in GrantedBackup._fields]
 
 
 def insert(connection: sa.Connection, share: Share) -> None:
+    """Add a live share. One to the same project that waits to be accepted is not needed any more."""
+    drop_suspended(connection, share.backup_id, to_project_id=share.to_project_id, now=share.created_at)
     connection.execute(shares.insert().values(from_value(share)))
+    store_records.note_change(connection, share.backup_id, now=share.created_at)
 
 
 def live_of_backup(connection: sa.Connection, backup_id: str, *, now: datetime) -> list[Share]:
@@ -72,15 +76,57 @@ def cancel(connection: sa.Connection, share_ids: Sequence[str], *, now: datetime
         shares.update()
         .where(shares.c.id.in_(share_ids), _LIVE)
         .values(cancelled_at=now, updated_at=now)
-        .returning(shares.c.id),
+        .returning(shares.c.id, shares.c.backup_id),
         {"now": now},
+    ).all()
+    for backup_id in dict.fromkeys(row.backup_id for row in ended):
+        store_records.note_change(connection, backup_id, now=now)
+    return [row.id for row in ended]
+
+
+def suspend(connection: sa.Connection, share: Share, *, now: datetime) -> None:
+    """Add a share that grants nothing until it is accepted."""
+    connection.execute(shares.insert().values(**from_value(share), cancelled_at=now, suspended_at=now))
+
+
+def suspended(connection: sa.Connection) -> list[Share]:
+    """Every share that waits to be accepted, of backups that are there."""
+    rows = connection.execute(
+        sa.select(*_SHARE_COLUMNS)
+        .join(backups, backups.c.id == shares.c.backup_id)
+        .where(shares.c.suspended_at.is_not(None), backups.c.deleted_at.is_(None))
+        .order_by(shares.c.from_project_id, shares.c.backup_id, shares.c.id)
     )
-    return list(ended.scalars())
+    return [to_value(Share, row) for row in rows]
+
+
+def accept(connection: sa.Connection, share: Share, *, now: datetime) -> bool:
+    """Let a suspended share be live; False if it does not wait any more. The caller has locked the backup's row."""
+    accepted = connection.execute(
+        shares.update()
+        .where(shares.c.id == share.id, shares.c.suspended_at.is_not(None))
+        .values(cancelled_at=None, suspended_at=None, updated_at=now)
+    )
+    store_records.note_change(connection, share.backup_id, now=now)
+    return accepted.rowcount == 1
+
+
+def drop_suspended(
+    connection: sa.Connection, backup_id: str, *, to_project_id: str | None = None, now: datetime
+) -> None:
+    """Let no share of the backup wait to be accepted, or none to that project: they stay cancelled."""
+    waiting = sa.and_(shares.c.backup_id == backup_id, shares.c.suspended_at.is_not(None))
+    if to_project_id is not None:
+        waiting = sa.and_(waiting, shares.c.to_project_id == to_project_id)
+    if connection.execute(shares.update().where(waiting).values(suspended_at=None)).rowcount:
+        store_records.note_change(connection, backup_id, now=now)
 
 
 def set_expiry(connection: sa.Connection, share_id: str, expires_at: datetime, *, now: datetime) -> None:
     """Let a share that is live end at another time."""
-    connection.execute(shares.update().where(shares.c.id == share_id).values(expires_at=expires_at, updated_at=now))
+    moved = shares.update().where(shares.c.id == share_id).values(expires_at=expires_at, updated_at=now)
+    backup_id = connection.execute(moved.returning(shares.c.backup_id)).scalar_one()
+    store_records.note_change(connection, backup_id, now=now)
 
 
 def with_expired(connection: sa.Connection, *, now: datetime, limit: int) -> list[str]:
@@ -97,6 +143,8 @@ def end_expired(connection: sa.Connection, backup_id: str, *, now: datetime) -> 
         .values(cancelled_at=shares.c.expires_at, updated_at=now)
         .returning(*_SHARE_COLUMNS)
     ).all()
+    if rows:
+        store_records.note_change(connection, backup_id, now=now)
     return [to_value(Share, row) for row in rows]
 
 

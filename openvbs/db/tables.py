@@ -171,6 +171,9 @@ shares = sa.Table(
     sa.Column("updated_at", UtcDateTime),
     sa.Column("cancelled_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),
+    # Found in the store when the records were made anew: cancelled as far as anybody can see, until it is accepted.
+    sa.Column("suspended_at", UtcDateTime),
+    _where("ix_shares_suspended", "backup_id", "suspended_at IS NOT NULL"),
     _where("ix_shares_expiring", "expires_at", "cancelled_at IS NULL AND expires_at IS NOT NULL"),
     # With expires_at these say of each share whether it is live, so that counting needs no look at the table.
     _where("ix_shares_from", "from_project_id", "created_at", "id", "expires_at", "cancelled_at IS NULL"),
@@ -184,6 +187,16 @@ shares = sa.Table(
         sqlite_where=sa.text("cancelled_at IS NULL"),
         postgresql_where=sa.text("cancelled_at IS NULL"),
     ),
+)
+
+# What the store was told of backups beside the facts in them, for a rescue.
+store_records = sa.Table(
+    "store_records",
+    metadata,
+    sa.Column("backup_id", ID, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("stored_version", sa.BigInteger, nullable=False),
+    _where("ix_store_records_owed", "version", "version <> stored_version"),
 )
 
 jobs = sa.Table(

@@ -31,6 +31,7 @@ LEASES = "leases/"
 COLLECTIONS = "collections/"
 REFERENCES = "references/"
 REMOVALS = "removals/"
+RECORDS = "records/"
 
 PACK_MAGIC = b"OVBSPACK"
 TRAILER_MAGIC = b"OVBSTAIL"
@@ -76,6 +77,7 @@ class ObjectKind(IntEnum):
     LEASE = 3
     CANDIDATES = 4
     VERDICT = 5
+    RECORD = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ A local volume stays ``backing-up`` all the while, which is what keeps its bytes
 registered device is frozen and thawed inside the upload: an attempt that is broken off reads another moment anew.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -29,7 +28,7 @@ from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeKind, VolumeStatus
 from openvbs.engine.backup import back_up
 from openvbs.engine.errors import BackupMissing
-from openvbs.engine.facts import BackupFacts, BackupRecord
+from openvbs.engine.facts import BackupRecord
 from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
 from openvbs.jobs.collecting import request_collection
@@ -41,6 +40,7 @@ from openvbs.jobs.run_delete import forget_unpublished
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import BYTES_DEDUPLICATED, BYTES_READ, BYTES_STORED
+from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, facts_of
 from openvbs.sources.base import Source, SourceError
 from openvbs.sources.file import FileSource
 from openvbs.sources.hinted import HintedSource
@@ -48,9 +48,6 @@ from openvbs.sources.physical import PhysicalChanges
 from openvbs.volumes.files import Base
 
 log = logging.getLogger(__name__)
-
-DATA_TIMESTAMP = "data_timestamp"
-IS_FROZEN = "is_frozen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,48 +158,6 @@ def _thaw(run: Run, *, has_clone: bool) -> None:
         except (OSError, SourceError) as error:
             log.warning("no base is kept of volume %s, so its next backup reads all of it: %s", job.volume_id, error)
     files.thaw(job.id)
-
-
-def facts_of(backup: Backup, *, at: datetime, is_frozen: bool, full: bool) -> BackupFacts:
-    """All that a restore without our database needs to know; the data is of the moment ``at``."""
-    return BackupFacts(
-        backup_id=backup.id,
-        name=backup.name or "",
-        created_at=backup.created_at,
-        volume_id=backup.volume_id,
-        volume_name=backup.volume_name or "",
-        volume_metadata=backup.volume_metadata,
-        image_metadata=backup.image_metadata,
-        bootable=backup.bootable,
-        description=backup.description,
-        owner_project_id=backup.project_id,
-        snapshot_id=backup.snapshot_id,
-        full=full,
-        extra={
-            DATA_TIMESTAMP: at.isoformat(),
-            IS_FROZEN: json.dumps(is_frozen),
-            "user_id": backup.user_id,
-            "volume_description": backup.volume_description or "",
-            "volume_size_gib": str(backup.size_gib),
-            "availability_zone": backup.availability_zone or "",
-            "container": backup.container or "",
-            "metadata": json.dumps(backup.metadata),
-            "tags": json.dumps(backup.tags),
-        },
-    )
-
-
-def columns_of(record: BackupRecord) -> dict[str, Any]:
-    """What the data says about itself, as columns of the backup's record; a JSON value."""
-    extra, stats = record.facts.extra, record.stats
-    return {
-        "bytes_total": record.size_bytes,
-        "bytes_read": stats.bytes_read,
-        "bytes_stored": stats.bytes_stored,
-        "object_count": stats.object_count,
-        IS_FROZEN: json.loads(extra.get(IS_FROZEN, "true")),
-        DATA_TIMESTAMP: extra.get(DATA_TIMESTAMP, record.facts.created_at.isoformat()),
-    }
 
 
 def _publish(run: Run, made: dict[str, Any]) -> None:

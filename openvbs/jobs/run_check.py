@@ -8,14 +8,13 @@ For an imported record, whose data another project or installation made, and for
 | publish | nothing to do |
 """
 
-import json
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from openvbs.db import backups
-from openvbs.domain.backup import NO_VOLUME, BackupStatus, StoredData
+from openvbs.domain.backup import BackupStatus, StoredData
 from openvbs.domain.job import Job
 from openvbs.engine.errors import BackupMissing, EngineError, RepositoryMissing
 from openvbs.engine.facts import BackupRecord
@@ -25,11 +24,10 @@ from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_backup import DATA_TIMESTAMP, columns_of
 from openvbs.jobs.run_delete import let_go
 from openvbs.jobs.run_restore import backup_id_of
 from openvbs.jobs.runner import Runner
-from openvbs.units import gib_ceil
+from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, source_of
 
 _CHECKED = (BackupStatus.CREATING, BackupStatus.ERROR)
 
@@ -51,30 +49,13 @@ def _look(run: Run) -> dict[str, Any]:
     except EngineError as error:
         raise JobFailed(f"The data of the backup cannot be opened: {error}") from error
     found = columns_of(record)
-    return found if data.reference_id is None else {**found, **_source_of(record)}
+    return found if data.reference_id is None else {**found, **source_of(record)}
 
 
 def _open(repository: Repository, data: StoredData) -> BackupRecord:
     if data.reference_id is None:
         return repository.load_backup(data.data_id)
     return add_reference(repository, data.data_id, data.reference_id)
-
-
-def _source_of(record: BackupRecord) -> dict[str, Any]:
-    """Which volume it was a backup of; what ``openvbs repo backup`` made says less."""
-    facts = record.facts
-    return {
-        "volume_id": facts.volume_id or NO_VOLUME,
-        "volume_name": facts.volume_name or None,
-        "volume_description": facts.extra.get("volume_description") or None,
-        "snapshot_id": facts.snapshot_id,
-        "size_gib": int(facts.extra.get("volume_size_gib", gib_ceil(record.size_bytes))),
-        "bootable": facts.bootable,
-        "volume_metadata": facts.volume_metadata,
-        "image_metadata": facts.image_metadata,
-        "metadata": json.loads(facts.extra.get("metadata", "{}")),
-        "tags": json.loads(facts.extra.get("tags", "{}")),
-    }
 
 
 def _publish(run: Run, found: dict[str, Any]) -> None:

@@ -25,9 +25,10 @@ from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_backup import DATA_TIMESTAMP, columns_of, facts_of, find_backup
+from openvbs.jobs.run_backup import find_backup
 from openvbs.jobs.run_delete import forget_unpublished
 from openvbs.jobs.runner import Runner
+from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, facts_of
 
 
 def _work(run: Run) -> None:

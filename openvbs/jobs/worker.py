@@ -14,6 +14,7 @@ from openvbs.jobs.failures import Failure, JobFailed, failure_of
 from openvbs.jobs.notifications import LOOK_SECONDS as NOTIFY_SECONDS
 from openvbs.jobs.notifications import Notifications
 from openvbs.jobs.parts import Parts
+from openvbs.jobs.record_keeping import RecordKeeping
 from openvbs.jobs.run import LeaveWorkflow, MustPark, Run, StepFailed, parked_attempts, persist
 from openvbs.jobs.runner import Runner, end_as_failed
 from openvbs.jobs.runners import RUNNERS
@@ -63,11 +64,16 @@ class Worker:
             care = Care(self._parts, self._workflows, me)
             care.beat()
             self._workflows.launch(self.run_job, jobs_at_once=self._jobs_at_once)
+            # Beside the rest, since a slow store must not keep this worker from saying that it lives.
+            keeping = RecordKeeping(self._parts.database, self._parts.repositories)
+            keeper = threading.Thread(target=keeping.run, args=(self._parts.stopping,), daemon=True)
+            keeper.start()
             try:
                 care.sweep()
                 self._tend(care, on_ready, stop_event)
             finally:
                 self._parts.stopping.set()
+                keeper.join(PARK_SECONDS_MAX / 5)
                 self._workflows.stop(seconds_max=PARK_SECONDS_MAX)
                 self._parts.repositories.close()
             self._do(care.leave)

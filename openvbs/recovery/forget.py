@@ -140,7 +140,7 @@ def _note(connection: sa.Connection, place: Place, gone: Gone, action: AuditActi
         outcome=outcome,
         request_id=f"req-{event_id}",
         source_address=None,
-        details={"why": "The key of the repository was destroyed."},
+        details={"because": "the key of the repository was destroyed"},
         is_owed=place.notifies,
     )
     audit.insert(connection, event)

@@ -103,6 +103,7 @@ def full(site: Site) -> dict[str, str]:
     return {"alpha": alphas, "beta": record.id, "gamma": gammas}
 
 
+@pytest.mark.heavy
 def test_nothing_can_be_read_any_more_and_others_keep_theirs(site: Site, full: dict[str, str]) -> None:
     secrets = secrets_of(site, "alpha")
     header = site.directory / "store" / "alpha" / HEADER_NAME
