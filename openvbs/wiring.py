@@ -1,6 +1,9 @@
 """Config -> concrete objects: the only place that names concrete classes."""
 
-from openvbs.actions.service import Service
+from collections.abc import Callable
+
+from openvbs.actions.afterwards import Afterwards
+from openvbs.actions.service import Service, Work, do_now
 from openvbs.api.app import create_app
 from openvbs.api.middleware import Wsgi
 from openvbs.api.wire import Settings
@@ -21,10 +24,11 @@ from openvbs.volumes.files import VolumeFiles
 from openvbs.volumes.reserve import Reserve
 
 
-def build_service(config: Config) -> Service:
+def build_service(config: Config, *, later: Callable[[Work], object] = do_now) -> Service:
     """What actions work with. The database must have been migrated and the queue prepared."""
     database = Database(config.database_url)
     return Service(
+        later=later,
         database=database,
         queue=JobQueue(database),
         permissions=Permissions(config.policy_file),
@@ -41,7 +45,8 @@ def build_app(config: Config) -> Wsgi:
         body_bytes_max=config.limits.body_bytes_max,
         page_items_max=config.limits.page_items_max,
     )
-    return create_app(build_service(config), settings, KeystoneTokens(authtoken_conf(config)))
+    service = build_service(config, later=Afterwards().do)
+    return create_app(service, settings, KeystoneTokens(authtoken_conf(config)))
 
 
 def build_worker(config: Config) -> Worker:

@@ -1,7 +1,8 @@
 """Read audit events, and write those that belong to no change: looks of recipients, and attempts that were refused.
 
 Such an event is written at most once a day for the same look or refusal, in a transaction of its own. If the database
-does not take it, the caller is served all the same, and the next time writes it.
+does not take it, the caller is served all the same, and the next time writes it. Looks are written after the answer
+where the service can: a list of many shares must not wait for them, and what a crash loses the next day's look tells.
 """
 
 import logging
@@ -33,23 +34,23 @@ def note_looks(service: Service, caller: Caller, shares: Sequence[Share]) -> Non
     """Tell each owner that the caller, the recipient, saw the share: once a day (UTC) for each share."""
     day = service.clock().date().isoformat()
     by_key = {f"look {share.id} {day}": share for share in shares}
-    unknown = service.noted.unknown(by_key)
-    if unknown:
-        events = {
-            key: make_event(
-                service,
-                caller,
-                AuditAction.SHARE_LOOK,
-                owner=by_key[key].from_project_id,
-                backup_id=by_key[key].backup_id,
-                share_id=by_key[key].id,
-                to_project_id=caller.project_id,
-                outcome="seen",
-                once=key,
-            )
-            for key in unknown
-        }
-        _write_once(service, events)
+    new = service.noted.claim(by_key)
+    if new:
+        service.later(lambda: _write_once(service, {key: _look(service, caller, by_key[key], key) for key in new}))
+
+
+def _look(service: Service, caller: Caller, share: Share, key: str) -> AuditEvent:
+    return make_event(
+        service,
+        caller,
+        AuditAction.SHARE_LOOK,
+        owner=share.from_project_id,
+        backup_id=share.backup_id,
+        share_id=share.id,
+        to_project_id=caller.project_id,
+        outcome="seen",
+        once=key,
+    )
 
 
 def note_refusal(service: Service, caller: Caller, permission: str, error: Forbidden) -> None:
@@ -60,7 +61,7 @@ def note_refusal(service: Service, caller: Caller, permission: str, error: Forbi
     day = service.clock().date().isoformat()
     backup = error.backup if isinstance(error, RecipientForbidden) else None
     key = f"no {permission} {backup.id if backup else '-'} {caller.project_id} {caller.user_id} {day}"
-    if service.noted.unknown([key]):
+    if service.noted.claim([key]):
         event = make_event(
             service,
             caller,
@@ -85,8 +86,7 @@ def _write_once(service: Service, events: Mapping[str, AuditEvent]) -> None:
                 audit.insert_once(connection, new)
     except DatabaseUnavailable:
         log.warning("%d audit events must wait for the next time", len(events), exc_info=True)
-    else:
-        service.noted.add(events)
+        service.noted.release(events)
 
 
 def forget_old_events(service: Service) -> None:

@@ -11,13 +11,17 @@ class Noted:
     def __init__(self) -> None:
         self._keys: set[str] = set()
 
-    def unknown(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys that are not known to be written, in their order."""
+    def claim(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that nobody claimed, in their order; the caller writes them, or releases them."""
         known = self._keys
-        return [key for key in keys if key not in known]
+        new = [key for key in keys if key not in known]
+        if new:
+            if len(known) > KEYS_MAX:
+                # Keys name their day, so old ones are of no use and go with all others.
+                self._keys = known = set()
+            known.update(new)
+        return new
 
-    def add(self, keys: Iterable[str]) -> None:
-        """They are written. Keys name their day, so old ones are of no use and go with all others when it is full."""
-        if len(self._keys) > KEYS_MAX:
-            self._keys = set()
-        self._keys.update(keys)
+    def release(self, keys: Iterable[str]) -> None:
+        """They could not be written; the next time is to try again."""
+        self._keys.difference_update(keys)

@@ -32,6 +32,14 @@ class Permissions(Protocol):
         """Return, or raise Forbidden."""
 
 
+Work = Callable[[], None]
+
+
+def do_now(work: Work) -> None:
+    """The plainest ``Service.later``."""
+    work()
+
+
 def new_id() -> str:
     """A random id in the form that clients expect."""
     return str(uuid.uuid4())
@@ -50,6 +58,8 @@ class Service:
     noted: Noted = field(default_factory=Noted)
     clock: Clock = utc_now
     make_id: Callable[[], str] = new_id
+    later: Callable[[Work], object] = do_now
+    """Does what no caller waits for, in order. The work raises nothing but bugs, which it must not hide."""
 
 
 class Unset:

@@ -110,8 +110,10 @@ def test_looking_again_writes_nothing_and_asks_nothing_more(alpha: Client, beta:
 def test_the_memory_of_looks_is_bounded() -> None:
     noted = Noted()
     for number in range(KEYS_MAX + 2):
-        noted.add([str(number)])
-    assert noted.unknown(["0", str(KEYS_MAX + 1)]) == ["0"]
+        assert noted.claim([str(number)])
+    assert noted.claim(["0", str(KEYS_MAX + 1)]) == ["0"]
+    noted.release(["0"])
+    assert noted.claim(["0"]) == ["0"]
 
 
 def test_what_a_recipient_was_refused_is_told_to_the_owner_once(alpha: Client, beta: Client, service: Service) -> None:
@@ -179,3 +181,20 @@ def test_events_are_forgotten_when_they_are_old(alpha: Client, service: Service)
 def _count(service: Service) -> int:
     with service.database.read() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(audit_events)) or 0
+
+
+def test_a_look_that_could_not_be_written_hinders_nobody_and_is_written_the_next_time(
+    alpha: Client, beta: Client, service: Service
+) -> None:
+    share(alpha, add_backup(service, ALPHA), BETA)
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO audit_events"):
+            raise sa.exc.OperationalError(statement, {}, OSError("the disk is full"))
+
+    sa.event.listen(service.database.engine, "before_cursor_execute", refuse)
+    assert len(beta.get(LOOKS["list"])["shared"]) == 1
+    sa.event.remove(service.database.engine, "before_cursor_execute", refuse)
+    assert events(alpha, "share.look") == []
+    beta.get(LOOKS["list"])
+    assert len(events(alpha, "share.look")) == 1
