@@ -48,6 +48,7 @@ fmt: install
 
 bench: install need-mke2fs
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.s3
 
 bench-api: install
 	$(BIN)/python -m bench.api

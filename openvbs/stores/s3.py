@@ -1,5 +1,6 @@
 """Objects in a bucket of an S3-compatible store: AWS, Ceph RGW, MinIO and others that know If-None-Match."""
 
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ _FULL_MARKS = ("QuotaExceeded", "507 Insufficient Storage", "XMinioStorageFull")
 _CONFLICT_MARK = "ConditionalRequestConflict"
 """AWS's 409 to a conditional put beside another write: who of them won is open."""
 _NO_BUCKET_MARK = "<Code>NoSuchBucket</Code>"
+_CODE = re.compile(r"<Code>(\w+)</Code>")
 _PROBE = ".probe-"
 """Begins like no name of an object, so no list shows one that a crash left."""
 
@@ -174,9 +176,11 @@ def _translated(name: str) -> Iterator[None]:
 
 def _raise(name: str, error: BaseError | FileNotFoundError) -> NoReturn:
     answer = str(error)
-    text = " ".join(answer.split("\n", maxsplit=1)[0].split())
+    # The first line, and of the server's XML only its code.
+    text = " ".join(answer.split("\n", maxsplit=1)[0].partition(": <")[0].split())
+    text += f" ({code[1]})" if (code := _CODE.search(answer)) else ""
     if _NO_BUCKET_MARK in answer:
-        raise StoreError(f"there is no such bucket, and none is made: {name}: {text}") from error
+        raise StoreError(f"there is no such bucket, and none is made; {name} was wanted in it") from error
     if isinstance(error, NotFoundError | FileNotFoundError):
         raise ObjectMissing(f"there is no object {name}") from error
     if _CONFLICT_MARK in answer:

@@ -33,7 +33,7 @@ from tests.support.steps import (
 )
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("OPENVBS_KILLS", "1"))
 SEED = os.environ["OPENVBS_SEED"]

@@ -41,6 +41,8 @@ def test_errors_say_who_must_act(server, store, answer, error, verb):
         store.put("name", b"other") if verb == "put" else store.get("name")
     assert type(caught.value) is error
     assert "secret" not in str(caught.value)
+    assert "<" not in str(caught.value)
+    assert answer[1] in str(caught.value) or error is ObjectMissing or answer[1] == "NoSuchBucket"
     assert store.get("name") == b"data"
 
 
