@@ -9,7 +9,7 @@ LISTEN ?= 127.0.0.1:8776
 # One process for each core, a file never split: most fixtures are of a module or of the session.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo serve test test-postgresql check fmt bench bench-api soak heavy clean need-python need-mke2fs
+.PHONY: install demo serve test test-postgresql check fmt bench bench-api soak fuzz heavy clean need-python need-mke2fs
 
 install: $(INSTALLED)
 
@@ -55,6 +55,9 @@ bench-api: install
 
 soak: install need-mke2fs
 	$(BIN)/python scripts/soak.py
+
+fuzz: install need-mke2fs
+	$(BIN)/python scripts/fuzz.py
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,8 @@ from openvbs.api.operation import Query, Schema
 from openvbs.api.wire import WireError
 
 _KEYS_MAX = 100
+_VALUE_CHARACTERS_MAX = 8192
+"""Databases refuse patterns that are longer than some 50,000 bytes."""
 _QINT = re.compile(r"[0-9]{1,10}", re.ASCII)
 _QINT_MAX = 2**31 - 1
 
@@ -19,13 +21,13 @@ SORT_DIR = Query("sort_dir", {"enum": ["asc", "desc"]})
 
 
 def parse(query_string: str) -> dict[str, str]:
-    """The query's values by key. 400 for a key given twice, too many keys, broken UTF-8 or a NUL."""
+    """The query's values by key. 400 for a key given twice, too many keys, a long value, broken UTF-8 or a NUL."""
     if not query_string:
         return {}
+    if query_string.count("&") >= _KEYS_MAX:
+        raise _bad("The query", f"has more than {_KEYS_MAX} keys")
     try:
-        pairs = parse_qsl(
-            query_string, keep_blank_values=True, errors="strict", max_num_fields=_KEYS_MAX, separator="&"
-        )
+        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", separator="&")
     except ValueError as error:  # UnicodeDecodeError is one
         raise _bad("The query string", f"cannot be read: {error}") from error
     values: dict[str, str] = {}
@@ -34,8 +36,15 @@ def parse(query_string: str) -> dict[str, str]:
             raise _bad(key, "is given more than once in the query")
         if "\x00" in value or "\x00" in key:
             raise _bad(key.replace("\x00", "?"), "holds a NUL character")
+        if len(value) > _VALUE_CHARACTERS_MAX:
+            raise _bad(key, f"has {len(value)} characters; {_VALUE_CHARACTERS_MAX} are allowed")
         values[key] = value
     return values
+
+
+def is_storable(text: str) -> bool:
+    """False for a NUL and for half a character, which no database can hold."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def qbool(values: dict[str, str], key: str, *, default: bool = False) -> bool:
@@ -54,7 +63,7 @@ def qint(values: dict[str, str], key: str, *, default: int) -> int:
     if text is None:
         return default
     if not _QINT.fullmatch(text) or int(text) > _QINT_MAX:
-        raise _bad(key, "must be a whole number, 0 or more")
+        raise _bad(key, f"must be a whole number from 0 to {_QINT_MAX}")
     return int(text)
 
 

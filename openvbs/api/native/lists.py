@@ -17,6 +17,7 @@ _PAGING = frozenset({"limit", "offset", "marker", "sort", "sort_key", "sort_dir"
 _EQUAL_RANK = frozenset({"container_format", "disk_format"})
 _FILTERS_STRICT_FROM = (3, 31)
 _COUNT_FROM = (3, 45)
+_METADATA_FILTERS_MAX = 50
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 
@@ -129,6 +130,10 @@ def _metadata(value: str) -> dict[str, str]:
         raise _bad("metadata", "must be a dict of texts, like {'key': 'value'}") from error
     if not isinstance(wanted, dict) or not all(isinstance(text, str) for pair in wanted.items() for text in pair):
         raise _bad("metadata", "must be a dict of texts, like {'key': 'value'}")
+    if len(wanted) > _METADATA_FILTERS_MAX:
+        raise _bad("metadata", f"has {len(wanted)} keys; {_METADATA_FILTERS_MAX} are allowed")
+    if not all(query.is_storable(text) for pair in wanted.items() for text in pair):
+        raise _bad("metadata", "holds characters that no text can hold")
     return wanted
 
 
@@ -167,15 +172,15 @@ def _sort(call: Call, kind: Kind, values: dict[str, str]) -> tuple[tuple[str, st
     sortable = {"display_name": "name", **{key: key for key in kind.sort_keys}}
     if call.is_v3 and call.version < kind.name_sorted_from:
         del sortable["name"]
-    order = []
+    order: dict[str, str] = {}  # a key that comes again decides nothing
     for key, way in pairs:
         if way not in {"", "asc", "desc"}:
             raise _bad("sort_dir", f"must be asc or desc, not {way!r}")
         if key in sortable:
-            order.append((sortable[key], way or "desc"))
+            order.setdefault(sortable[key], way or "desc")
         elif call.is_v3 and key not in _EQUAL_RANK:
             raise _bad("sort_key", f"must be one of {', '.join(sorted(sortable))}, not {key!r}")
-    return tuple(order) or (("created_at", "desc"),)
+    return tuple(order.items()) or (("created_at", "desc"),)
 
 
 def _bad(key: str, rule: str) -> WireError:
