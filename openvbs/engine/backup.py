@@ -25,8 +25,10 @@ from openvbs.sources.base import ExtentKind, Source
 from openvbs.stores.base import NameTaken
 from openvbs.units import MIB
 
-BATCH_BYTES = 4 * MIB
+BATCH_BYTES_MAX = 8 * MIB
 """What a thread reads, hashes and seals at a time; blocks of a batch lie together in one pack."""
+BUFFER_BYTES_MAX = 32 * MIB
+"""Batches of all threads."""
 THREADS_MAX = 8
 _WAIT_SECONDS = 0.25
 _TRIES_MAX = 4
@@ -129,9 +131,9 @@ class _Upload:
         self._on_progress = on_progress
         self._checkpoint = checkpoint
         self._shape = TreeShape(source.size_bytes, repository.block_bytes)
-        self._batch_blocks = max(1, BATCH_BYTES // repository.block_bytes)
-        self._zeros = bytes(repository.block_bytes)
         self._threads = min(THREADS_MAX, os.cpu_count() or 1)
+        self._batch_blocks = max(1, min(BATCH_BYTES_MAX, BUFFER_BYTES_MAX // self._threads) // repository.block_bytes)
+        self._zeros = bytes(repository.block_bytes)
         self._local = threading.local()
         self._stats_lock = threading.Lock()
         self._bytes_done = 0

@@ -336,7 +336,7 @@ class FailingTarget(BytesTarget):
 def test_a_source_that_cannot_be_read_in_the_middle_makes_no_backup(in_memory):
     """Volumes of several batches, so that what was read before the error was stored already."""
     content = CHANCE.randbytes(40 * BLOCK)
-    with patch.object(backup_module, "BATCH_BYTES", 4 * BLOCK):
+    with patch.object(backup_module, "BATCH_BYTES_MAX", 4 * BLOCK):
         for n in range(10):
             site = in_memory()
             with site.opened() as repository:

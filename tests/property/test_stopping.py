@@ -45,7 +45,7 @@ def stopping_at(call: int):
 @pytest.fixture(autouse=True)
 def small_work(monkeypatch):
     """Many batches and packs although the volume is small."""
-    monkeypatch.setattr("openvbs.engine.backup.BATCH_BYTES", 4 * BLOCK)
+    monkeypatch.setattr("openvbs.engine.backup.BATCH_BYTES_MAX", 4 * BLOCK)
     monkeypatch.setattr("openvbs.engine.restore.BATCH_BYTES", 4 * BLOCK)
     monkeypatch.setattr(packing_module, "PACK_BYTES", 0)
     monkeypatch.setattr(packing_module, "MIB", 8 * BLOCK)
