@@ -79,6 +79,13 @@ class Ours:
         return self._run("restore", self.store, backup_id, target)
 
 
+def in_a_worker(*arguments: object, durable: Path) -> dict[str, float]:
+    """What ``bench.worker`` prints."""
+    done = measure([sys.executable, "-m", "bench.worker", *arguments], durable=durable)
+    figures: dict[str, float] = json.loads(done.output)
+    return figures
+
+
 class Restic:
     """A fresh restic repository with default settings."""
 
