@@ -24,6 +24,8 @@ BYTES_READ = Counter("openvbs_bytes_read_total", "Bytes read from volumes by bac
 BYTES_STORED = Counter("openvbs_bytes_stored_total", "Bytes written to stores by backups.")
 BYTES_DEDUPLICATED = Counter("openvbs_bytes_deduplicated_total", "Bytes that backups found already stored.")
 BYTES_RESTORED = Counter("openvbs_bytes_restored_total", "Bytes written to volumes by restores.")
+DAMAGED = Counter("openvbs_backups_damaged_total", "Backups that a check of the service found damaged.")
+STORE_PROBLEMS = Counter("openvbs_store_problems_total", "Damage in stores that checks of the service found.")
 STORE_ERRORS = Counter("openvbs_store_errors_total", "Store operations that failed for good.", ["kind"])
 
 

@@ -101,6 +101,8 @@ def check_database(config: Config) -> Iterator[Finding]:
         return
     yield Finding("database", "ok", "reachable, of this release, writable")
     yield _clocks("database", health.now, before)
+    for project_id, reason in health.failed_checks.items():
+        yield Finding("backups", "FAIL", f"project {project_id}: {reason}", "openvbs repo check --full, then repair")
     if health.last_heartbeat_at is None:
         yield Finding("worker", "warn", "no worker has ever run", "start openvbs serve or openvbs worker")
         return

@@ -358,6 +358,23 @@ def repositories(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(backups.c.repository_id).distinct()))
 
 
+def repositories_begun(connection: sa.Connection) -> dict[str, datetime]:
+    """Every repository that a backup was ever begun in, and when the first one was."""
+    begun = sa.select(backups.c.repository_id, sa.func.min(backups.c.created_at)).group_by(backups.c.repository_id)
+    return dict(connection.execute(begun).all())
+
+
+def mark_damaged(connection: sa.Connection, repository_id: str, data_id: str, reason: str, *, now: datetime) -> int:
+    """Let every available backup with this data, whoever's it is, say that it cannot be restored; how many they are."""
+    query = backups.update().where(
+        backups.c.repository_id == repository_id,
+        backups.c.data_id == data_id,
+        backups.c.status == BackupStatus.AVAILABLE,
+        backups.c.deleted_at.is_(None),
+    )
+    return connection.execute(query.values(status=BackupStatus.ERROR, fail_reason=reason, updated_at=now)).rowcount
+
+
 def stored_of_disks(
     connection: sa.Connection, volume_ids: Collection[str], *, project_id: str, policy_id: str
 ) -> list[StoredBackup]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from openvbs.db import migrate, workers
+from openvbs.db import jobs, migrate, workers
 from openvbs.db.session import Database
 
 
@@ -24,6 +24,8 @@ class Health:
     """The database server's clock."""
     last_heartbeat_at: datetime | None
     """When a worker was last alive; None when none ever was, or when the schema is not current."""
+    failed_checks: dict[str, str]
+    """Of every project whose repository's last check failed, why."""
 
 
 def look(database: Database) -> Health:
@@ -32,11 +34,12 @@ def look(database: Database) -> Health:
         is_current = migrate.is_current(connection)
         now = _now(connection)
         beats = [at for _, at in workers.list_all(connection)] if is_current else []
+        failed = jobs.failed_checks(connection) if is_current else {}
     if is_current:
         with suppress(_Undo), database.write() as connection:
             workers.beat(connection, "doctor", host="doctor", pid=0, started_at=now, now=now)
             raise _Undo
-    return Health(is_current, now, max(beats, default=None))
+    return Health(is_current, now, max(beats, default=None), failed)
 
 
 def _now(connection: sa.Connection) -> datetime:

@@ -107,18 +107,27 @@ def open_under_shares(connection: sa.Connection, backup_id: str) -> list[Job]:
     return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.id))]
 
 
-def open_collection(connection: sa.Connection, project_id: str) -> Job | None:
-    """The collection of the project's repository that waits or runs, locked until the commit."""
-    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == JobKind.COLLECT, _OPEN)
+def open_care(connection: sa.Connection, project_id: str, kind: JobKind) -> Job | None:
+    """The job of this kind on the project's repository that waits or runs, locked until the commit."""
+    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == kind, _OPEN)
     row = connection.execute(lock(connection, query)).first()
     return None if row is None else to_value(Job, row)
 
 
-def last_collected(connection: sa.Connection) -> dict[str, datetime]:
-    """When each project's last collection was asked for."""
+def last_asked(connection: sa.Connection, kind: JobKind) -> dict[str, datetime]:
+    """When each project's last job of this kind was asked for."""
     rows = connection.execute(
         sa.select(jobs.c.project_id, sa.func.max(jobs.c.created_at))
-        .where(jobs.c.kind == JobKind.COLLECT)
+        .where(jobs.c.kind == kind)
         .group_by(jobs.c.project_id)
     )
     return dict(rows.all())
+
+
+def failed_checks(connection: sa.Connection) -> dict[str, str]:
+    """Of every project whose last ended check of its repository failed, why."""
+    ended = sa.select(jobs.c.project_id, jobs.c.status, jobs.c.fail_reason).where(
+        jobs.c.kind == JobKind.CHECK, jobs.c.end_time.is_not(None)
+    )
+    last = {row.project_id: row for row in connection.execute(ended.order_by(jobs.c.end_time))}
+    return {project: row.fail_reason or "" for project, row in last.items() if row.status == JobStatus.FAIL}

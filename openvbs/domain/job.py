@@ -35,6 +35,8 @@ class JobKind(StrEnum):
     CHECK_BACKUP = "checkBackup"
     """Sees that the data of a backup is there before its record says so: an imported one, or one that was reset."""
     COLLECT = "collectRepository"
+    CHECK = "checkRepository"
+    """Reads a sample of a repository's data; what it finds stands on the backups concerned."""
 
 
 MAKE_BACKUP = frozenset({JobKind.CREATE_BACKUP, JobKind.COPY_BACKUP})

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
-from openvbs.domain.job import Job, JobStatus
+from openvbs.domain.job import Job, JobKind, JobStatus
 from openvbs.errors import OpenVbsError
-from openvbs.jobs.collecting import request_collection
+from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.runner import end_as_failed
@@ -134,12 +134,23 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             repositories = backups.repositories(connection)
-            collected = jobs.last_collected(connection)
+            collected = jobs.last_asked(connection, JobKind.COLLECT)
         for repository_id in repositories:
             last = collected.get(repository_id)
             if last is None or _is_older(last, now, self._parts.collect_every_seconds):
                 with self._parts.database.write() as connection:
                     request_collection(connection, self._parts, repository_id)
+
+    def check_daily(self) -> None:
+        """Ask for a check of every repository that is a day old and had none for a day."""
+        now = self._parts.clock()
+        with self._parts.database.read() as connection:
+            begun = backups.repositories_begun(connection)
+            checked = jobs.last_asked(connection, JobKind.CHECK)
+        for repository_id, begun_at in begun.items():
+            if _is_older(checked.get(repository_id, begun_at), now, self._parts.check_every_seconds):
+                with self._parts.database.write() as connection:
+                    request_check(connection, self._parts, repository_id)
 
 
 def _is_older(at: datetime, now: datetime, seconds: float) -> bool:

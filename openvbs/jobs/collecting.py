@@ -1,4 +1,4 @@
-"""Asking for space to be collected: gathered for a while, at most one collection of a project at a time."""
+"""Asking for a repository's care. Collections are gathered for a while, at most one of a project at a time."""
 
 import logging
 
@@ -22,12 +22,12 @@ def request_collection(
 
     One that waits already will do; one that runs may have looked too early, so another follows it.
     """
-    waiting = jobs.open_collection(connection, repository_id)
+    waiting = jobs.open_care(connection, repository_id, JobKind.COLLECT)
     if waiting is not None:
         if waiting.status == JobStatus.RUNNING:
             jobs.update_open(connection, waiting.id, attempt=None, arguments={**waiting.arguments, AGAIN: True})
         return
-    job = _new_job(parts, repository_id)
+    job = care_job(parts, repository_id, JobKind.COLLECT)
     try:
         with connection.begin_nested():
             jobs.insert(connection, job)
@@ -39,13 +39,25 @@ def request_collection(
     )
 
 
-def _new_job(parts: Parts, repository_id: str) -> Job:
+def request_check(connection: sa.Connection, parts: Parts, repository_id: str) -> None:
+    """Let a sample of a repository's data be checked; stands or falls with the transaction.
+
+    Two workers at once may ask for two, which does no harm.
+    """
+    if jobs.open_care(connection, repository_id, JobKind.CHECK) is None:
+        job = care_job(parts, repository_id, JobKind.CHECK)
+        jobs.insert(connection, job)
+        parts.queue.enqueue(connection, job)
+
+
+def care_job(parts: Parts, repository_id: str, kind: JobKind) -> Job:
+    """A job that the service gives to itself."""
     job_id = parts.make_id()
     return Job(
         id=job_id,
         project_id=repository_id,
         user_id=WORKER_USER,
-        kind=JobKind.COLLECT,
+        kind=kind,
         status=JobStatus.INIT,
         backup_id=None,
         volume_id=None,

@@ -14,6 +14,8 @@ from openvbs.volumes.reserve import Reserve
 
 COLLECT_DELAY_SECONDS = 120.0
 COLLECT_EVERY_SECONDS = 24 * 3600.0
+CHECK_EVERY_SECONDS = 24 * 3600.0
+CHECK_WHOLE_DAYS = 30
 WORKFLOWS_KEPT_SECONDS = 7 * 24 * 3600.0
 
 
@@ -38,6 +40,9 @@ class Parts:
     collect_delay_seconds: float = COLLECT_DELAY_SECONDS
     """How long deletes are gathered before the space is collected."""
     collect_every_seconds: float = COLLECT_EVERY_SECONDS
+    check_every_seconds: float = CHECK_EVERY_SECONDS
+    check_whole_days: int = CHECK_WHOLE_DAYS
+    """In so many days the daily checks have read everything once."""
     notifies: bool = False
     """Audit events are also owed to the operator's notifications."""
     workflows_kept_seconds: float = WORKFLOWS_KEPT_SECONDS

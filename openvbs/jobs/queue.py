@@ -24,6 +24,7 @@ _QUEUES: dict[str, str] = {
     JobKind.EXPORT_VOLUME: BYTES_QUEUE,
     JobKind.CREATE_SNAPSHOT: COPY_QUEUE,
     JobKind.COLLECT: SPACE_QUEUE,
+    JobKind.CHECK: COPY_QUEUE,
 }
 _COPIES_FROM = ("snapshot_id", "source_volid")
 

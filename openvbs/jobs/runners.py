@@ -4,6 +4,7 @@ from openvbs.domain.job import JobKind
 from openvbs.jobs import (
     run_backup,
     run_check,
+    run_check_data,
     run_collect,
     run_copy,
     run_delete,
@@ -28,4 +29,5 @@ RUNNERS: dict[str, Runner] = {
     JobKind.DELETE_SNAPSHOT: run_snapshot.DELETE,
     JobKind.CHECK_BACKUP: run_check.RUNNER,
     JobKind.COLLECT: run_collect.RUNNER,
+    JobKind.CHECK: run_check_data.RUNNER,
 }

@@ -85,6 +85,7 @@ class Worker:
             care.take_over: CARE_SECONDS,
             care.reconcile: CARE_SECONDS,
             care.collect_daily: DAILY_LOOK_SECONDS,
+            care.check_daily: DAILY_LOOK_SECONDS,
             care.forget: DAILY_LOOK_SECONDS,
             self._parts.reserve.keep: CARE_SECONDS,
             self._scheduler.look: LOOK_SECONDS,

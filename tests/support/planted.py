@@ -79,11 +79,11 @@ def leases_are_listed_before_the_candidates_are_stored(patch: pytest.MonkeyPatch
 def backups_are_walked_before_the_leases_are_gone(patch: pytest.MonkeyPatch) -> None:
     """I8."""
     early: dict[int, Marking] = {}
+    copy_needed = collect._copy_needed
 
-    def condemn(repository, packs):
-        verdicts.condemn(repository, packs)
-        repository.refresh()
-        early[id(repository)] = Marking(repository, lambda: None)
+    def copy(repository, plan, checkpoint):
+        early[id(repository)] = Marking(repository, checkpoint)
+        return copy_needed(repository, plan, checkpoint)
 
     def marking(repository, checkpoint):
         return early.pop(id(repository), None) or Marking(repository, checkpoint)
@@ -94,7 +94,7 @@ def backups_are_walked_before_the_leases_are_gone(patch: pytest.MonkeyPatch) -> 
 
     plan = processes.plan_collection
     patch.setattr(processes, "plan_collection", planned)
-    patch.setattr(collect, "condemn", condemn)
+    patch.setattr(collect, "_copy_needed", copy)
     patch.setattr(collect, "Marking", marking)
 
 

@@ -110,3 +110,18 @@ class NthCallFails:
 
     def close(self) -> None:
         self._store.close()
+
+
+class WatchedStore(GatedStore):
+    """Notes what is read: name and length, which is None for a whole object."""
+
+    def __init__(self, store: Store, read: list[tuple[str, int | None]]) -> None:
+        super().__init__(store, "")
+        self._read = read
+
+    def _wait(self, name: str) -> None:
+        """Nothing waits."""
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        self._read.append((name, length))
+        return self._store.get(name, offset, length)

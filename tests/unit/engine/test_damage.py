@@ -1,12 +1,15 @@
 """Damage of every kind of object is found by check and by restore, and never becomes wrong bytes."""
 
+import contextlib
 import random
 
+import msgspec
 import pytest
 
-from openvbs.engine.check import begin_check, check_data, check_structure
+from openvbs.engine.check import CheckState, begin_check, check_data, check_structure
+from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.errors import BlockMissing, Corrupt, EngineError, UnknownFormat
-from openvbs.engine.format import BACKUPS, PACKS, SEGMENTS, parse_pack_name
+from openvbs.engine.format import BACKUPS, COLLECTIONS, PACKS, SEGMENTS, parse_pack_name
 from openvbs.engine.repair import repair_index
 from openvbs.engine.repository import open_repository
 from openvbs.stores.memory import MemoryStore
@@ -20,6 +23,7 @@ from tests.support.repositories import (
     restore_to,
     restored,
 )
+from tests.support.stores import WatchedStore
 
 
 @pytest.fixture
@@ -224,3 +228,71 @@ def test_a_damaged_segment_is_found_though_a_cache_has_its_content(store, volume
         report = check_structure(repository)
         assert name.rpartition("/")[2] in report.problems[0]
         assert report.damaged == {}
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_check_goes_on_and_reports_what_was_found_before(store):
+    with new_repository(store) as repository:
+        backup_ids = [back_up_bytes(repository, random_bytes(1)).facts.backup_id for _ in range(6)]
+        names = sorted(info.name for info in store.list(PACKS))
+        bad = bytearray(store.get(names[0]))
+        bad[90] ^= 1
+        store.put(names[0], bad)
+        kept = []
+
+        def keep(state):
+            kept.append(msgspec.json.encode(state))
+            if state.packs_checked == 4:
+                raise Interrupted
+
+        with pytest.raises(Interrupted):
+            check_data(repository, state=begin_check(repository), on_state=keep)
+        fetched = []
+        watched = WatchedStore(store, fetched)
+    with open_repository(watched, ROOT_KEY) as repository:
+        report = check_data(repository, state=msgspec.json.decode(kept[-1], type=CheckState))
+    whole_packs = [name for name, length in fetched if name in names and length is None]
+    assert not set(names[:4]) & set(whole_packs)
+    assert set(names[4:]) <= set(whole_packs)
+    assert report.packs_checked == len(names)
+    assert any(parse_pack_name(names[0]).hex() in problem for problem in report.problems)
+    assert len(report.damaged) == 1
+    assert {*report.damaged, *report.whole} == set(backup_ids)
+
+
+def test_i15_a_backup_committed_while_a_check_begins_is_not_called_damaged(store, volumes):
+    with reopened(store) as other, reopened(store) as repository:
+        refresh = repository.refresh
+
+        def refresh_and_then():
+            refresh()
+            back_up_bytes(other, random_bytes(2))
+
+        repository.refresh = refresh_and_then
+        report = check_structure(repository)
+        assert report.ok
+        assert set(report.whole) == set(volumes)
+
+
+@pytest.mark.parametrize("name", ["candidates", "verdict"])
+def test_restores_go_on_while_a_collection_cannot_be_read_and_repair_mends_it(store, volumes, name):
+    with reopened(store) as repository, reopened(store) as other:
+        repository.delete_backup(back_up_bytes(repository, random_bytes(1)).facts.backup_id)
+        plan = plan_collection(repository)
+        with other.working("test") if name == "candidates" else contextlib.nullcontext():
+            apply_collection(repository, plan)
+        damaged = next(info.name for info in store.list(COLLECTIONS) if info.name.endswith(name))
+        store.put(damaged, b"rubbish" * 20)
+        for backup_id, content in volumes.items():
+            assert outcome(store, backup_id) == content
+        for work in (lambda: back_up_bytes(repository, random_bytes(1)), lambda: plan_collection(repository)):
+            with pytest.raises(Corrupt, match="repair first"):
+                work()
+        assert any(damaged in problem for problem in check_structure(repository).problems)
+        assert repair_index(repository).collections_removed == 1
+        assert check_data(repository).ok
+        apply_collection(repository, plan_collection(repository))
+        assert check_data(repository).ok

@@ -1,0 +1,61 @@
+"""The service reads its stores by itself, and a backup whose data is damaged says so."""
+
+import pytest
+
+from openvbs.actions.backups import create_backup
+from openvbs.actions.jobs import list_jobs
+from openvbs.actions.restores import restore_backup
+from openvbs.db.health import look
+from openvbs.domain.backup import NewBackup, NewRestore
+from openvbs.domain.errors import RuleError
+from openvbs.domain.job import Job, JobKind, JobQuery
+from openvbs.units import MIB
+from tests.support.actions import caller
+from tests.support.site import Site
+from tests.support.waiting import until
+
+ALPHA = caller("alpha")
+ALL_AT_ONCE = {"check_every_seconds": 0, "check_whole_days": 1}
+
+
+def ended_checks(site: Site) -> list[Job]:
+    return [job for job in list_jobs(site.service, ALPHA, JobQuery(kind=JobKind.CHECK)).items if job.end_time]
+
+
+def packs(site: Site) -> set[str]:
+    return {info.name for info in site.store.list("alpha/packs/")}
+
+
+def test_a_check_finds_damage_and_the_backups_concerned_say_so(site: Site) -> None:
+    with site.worker():
+        made = []
+        for name in ("damaged", "whole"):
+            volume = site.new_volume(data_bytes=3 * MIB)
+            backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name=name))
+            site.succeeded(job)
+            made.append((backup.id, packs(site)))
+    assert ended_checks(site) == []  # a repository is first checked when it is a day old
+    with site.worker(**ALL_AT_ONCE):
+        until(lambda: ended_checks(site), what="the first check")
+    assert {job.status for job in ended_checks(site)} == {"SUCCESS"}
+    (damaged, first), (whole, _) = made
+    largest = max(first, key=lambda name: len(site.store.get(name)))
+    data = bytearray(site.store.get(largest))
+    data[len(data) // 2] ^= 1
+    site.store.put(largest, data)
+    before = len(ended_checks(site))
+    with site.worker(**ALL_AT_ONCE):
+        until(lambda: len(ended_checks(site)) > before, what="another check")
+        found = site.backup(damaged)
+        assert found is not None
+        assert found.status == "error"
+        assert "524288 bytes of the volume cannot be restored (" in found.fail_reason
+        assert site.backup(whole).status == "available"
+        with pytest.raises(RuleError):
+            restore_backup(site.service, ALPHA, damaged, NewRestore())
+        _, _, job = restore_backup(site.service, ALPHA, whole, NewRestore())
+        site.succeeded(job)
+    newest = max(ended_checks(site), key=lambda job: job.end_time)
+    assert newest.status == "FAIL"
+    assert "1 backups are damaged" in newest.fail_reason
+    assert look(site.database).failed_checks == {"alpha": newest.fail_reason}
