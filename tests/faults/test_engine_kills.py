@@ -34,7 +34,7 @@ from openvbs.units import KIB, MIB
 from tests.support.repositories import ROOT_KEY, facts
 
 KILLS = int(os.environ.get("OPENVBS_ENGINE_KILLS", "20"))
-KILLS_QUICK = 4
+KILLS_QUICK = 3
 SEED = int(os.environ.get("OPENVBS_SEED") or random.SystemRandom().randrange(10**6))
 VOLUME_BYTES = 4 * MIB
 BLOCK_BYTES = 16 * KIB

@@ -272,7 +272,7 @@ TEARS = pytest.mark.parametrize(("number", "stays"), [(errno.EIO, False), (errno
 
 @TEARS
 def test_work_bears_a_disk_that_takes_half_of_some_writes(tmp_path, number, stays):
-    assert tear(tmp_path, first_backup, number, stays=stays, every=3) >= 1
+    assert tear(tmp_path, first_backup, number, stays=stays, every=6) >= 1
 
 
 @pytest.mark.heavy

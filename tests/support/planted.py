@@ -165,8 +165,8 @@ def packs_go_before_the_segments(patch: pytest.MonkeyPatch) -> None:
 
 PLANTED: list[Plant] = [
     writer_relies_on_condemned_packs,
-    index_is_read_before_the_lease,
     hints_are_trusted_while_something_is_condemned,
+    index_is_read_before_the_lease,
     nothing_is_spared,
     leases_are_not_waited_for,
     leases_are_listed_before_the_candidates_are_stored,
