@@ -232,7 +232,9 @@ class _Upload:
         for piece in parent.pieces(run):
             if piece.page_id is not None:
                 builder.put_page(piece.page, piece.page_id)
-            elif piece.ids is not None and all(block_id == ZERO_ID or packing.has(block_id) for block_id in piece.ids):
+            elif piece.ids is not None and (
+                parent.may_trust or all(block_id == ZERO_ID or packing.has(block_id) for block_id in piece.ids)
+            ):
                 builder.put(piece.run.first_block, piece.ids)
             else:
                 yield replace(piece.run, kind=ExtentKind.DATA)

@@ -29,8 +29,8 @@ class ParentTree:
         self._repository = repository
         self._tree = tree
         self._shape = shape
-        # I7: what the pages name may lie in condemned or unlisted packs, and only looking at each id would tell.
-        self._may_trust_pages = not repository.index.condemned and not repository.index.damaged
+        self.may_trust = not repository.index.condemned and not repository.index.damaged
+        """False if what the tree names may lie in condemned or unlisted packs: each id must be looked up (I7)."""
         self._leaves = leaf_page_ids(tree, lambda ids: read_pages(repository, ids))
         self._first_leaf = 0
         self._page_ids: list[BlockId] = []
@@ -52,7 +52,7 @@ class ParentTree:
         if page_id == ZERO_ID:
             whole = run.count == ids_here
             return Piece(run, page, ZERO_ID, None) if whole else Piece(run, page, None, [ZERO_ID] * run.count)
-        if self._may_trust_pages and run.count == ids_here == ids_there:
+        if self.may_trust and run.count == ids_here == ids_there:
             return Piece(run, page, page_id, None)
         ids = split_page(read_pages(self._repository, [page_id])[page_id], ids_there)
         start = run.first_block - first
