@@ -53,6 +53,14 @@ bench: install need-mke2fs
 bench-api: install
 	$(BIN)/python -m bench.api
 
+BENCH_INDEX_ENTRIES ?= 100000000
+BENCH_INDEX_DIR ?= bench/results/index
+
+bench-index: install
+	$(BIN)/python -m bench.synthetic_index make $(BENCH_INDEX_DIR) $(BENCH_INDEX_ENTRIES)
+	$(BIN)/python -m bench.synthetic_index ask $(BENCH_INDEX_DIR) $(BENCH_INDEX_ENTRIES)
+	rm -r $(BENCH_INDEX_DIR)
+
 soak: install need-mke2fs
 	$(BIN)/python scripts/soak.py
 

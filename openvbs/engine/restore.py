@@ -15,11 +15,14 @@ from openvbs.engine.reader import read_blocks, read_pages
 from openvbs.engine.repository import Repository
 from openvbs.engine.tree import Tree, leaves
 from openvbs.sources.base import Target, TargetTooSmall
-from openvbs.units import MIB
+from openvbs.units import KIB, MIB
 
 BATCH_BYTES = 8 * MIB
 THREADS_MAX = 8
 _WAIT_SECONDS = 0.25
+_PAGE_BYTES = 4 * KIB
+"""What a restore in place writes at least: file systems change no less."""
+_PART_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,22 +149,30 @@ class _Restore:
         for block, block_id in enumerate(ids, first_block):
             if block_id != ZERO_ID:
                 wanted.setdefault(block_id, []).append(block)
-        skipped = 0 if self._target.is_blank else self._drop_equal(wanted)
-        return self._write(first_block, wanted), skipped, zero
+        skipped = 0 if self._target.is_blank else self._drop_equal(first_block, wanted)
+        asked = sum(self._shape.block_length(block) for blocks in wanted.values() for block in blocks)
+        written = self._write(first_block, wanted)
+        return written, skipped + asked - written, zero
 
     def _write(self, first_block: int, wanted: dict[BlockId, list[int]]) -> int:
-        """Read blocks and write them, neighbours at once; how many bytes that were."""
+        """Read blocks and write what differs of them, neighbours at once; how many bytes that were.
+
+        Unless the target is blank, the buffer holds what is there now.
+        """
         size = self._shape.block_bytes
         buffer = self._buffer()
+        changed: list[tuple[int, int]] = []
         for block_id, data in read_blocks(self._repository, wanted):
             for block in wanted[block_id]:
-                start = (block - first_block) * size
-                buffer[start : start + len(data)] = data
+                at = (block - first_block) * size
+                whole = [(0, len(data))]
+                for start, end in whole if self._target.is_blank else _differing(buffer[at : at + len(data)], data):
+                    buffer[at + start : at + end] = data[start:end]
+                    changed.append((at + start, at + end))
         written = 0
-        for first, count in _neighbours(sorted(block for blocks in wanted.values() for block in blocks)):
-            start, length = (first - first_block) * size, self._bytes_of(first, count)
-            self._target.write(first * size, buffer[start : start + length])
-            written += length
+        for start, end in _joined(sorted(changed)):
+            self._target.write(first_block * size + start, buffer[start:end])
+            written += end - start
         return written
 
     def _zero_runs(self, first_block: int, ids: list[BlockId]) -> int:
@@ -179,14 +190,18 @@ class _Restore:
             start = i
         return total
 
-    def _drop_equal(self, wanted: dict[BlockId, list[int]]) -> int:
-        """Drop the blocks that the target holds already, known by hashing it; how many bytes they are."""
+    def _drop_equal(self, first_block: int, wanted: dict[BlockId, list[int]]) -> int:
+        """Drop the blocks that the target holds already, known by hashing it; how many bytes they are.
+
+        What it holds instead of the others is in the buffer then.
+        """
         skipped = 0
         for block_id, blocks in list(wanted.items()):
             differing = []
             for block in blocks:
                 size = self._shape.block_length(block)
-                view = self._buffer()[:size]
+                at = (block - first_block) * self._shape.block_bytes
+                view = self._buffer()[at : at + size]
                 self._target.read_into(block * self._shape.block_bytes, view)
                 if self._repository.codec.id_of(view, Kind.BLOCK) == block_id:
                     skipped += size
@@ -211,10 +226,21 @@ class _Restore:
         return min(start + count * self._shape.block_bytes, self._shape.size_bytes) - start
 
 
-def _neighbours(blocks: list[int]) -> Iterator[tuple[int, int]]:
-    """Sorted block numbers as runs: (first, count)."""
-    start = 0
-    for i in range(1, len(blocks) + 1):
-        if i == len(blocks) or blocks[i] != blocks[i - 1] + 1:
-            yield blocks[start], i - start
-            start = i
+def _differing(old: memoryview, new: bytes) -> Iterator[tuple[int, int]]:
+    """Where two blocks of one length differ, in pages: (start, end)."""
+    for part in range(0, len(new), _PART_BYTES):
+        if old[part : part + _PART_BYTES].tobytes() == new[part : part + _PART_BYTES]:
+            continue
+        for start in range(part, min(len(new), part + _PART_BYTES), _PAGE_BYTES):
+            end = min(len(new), start + _PAGE_BYTES)
+            if old[start:end].tobytes() != new[start:end]:
+                yield start, end
+
+
+def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Sorted ranges, those that touch as one."""
+    first = 0
+    for i in range(1, len(ranges) + 1):
+        if i == len(ranges) or ranges[i][0] != ranges[i - 1][1]:
+            yield ranges[first][0], ranges[i - 1][1]
+            first = i

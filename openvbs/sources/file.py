@@ -93,7 +93,7 @@ class FileTarget:
             while rest:
                 written = os.pwrite(self._descriptor, rest, position)
                 rest, position = rest[written:], position + written
-        if length.value:
+        if length.value >= _DIRECT_BYTES_MIN:
             # The disk begins now and not at the flush. Only a wish: whether it worked shows there.
             _libc.sync_file_range(self._descriptor, start, length, _SYNC_FILE_RANGE_WRITE)
 
