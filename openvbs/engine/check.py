@@ -6,7 +6,7 @@ from openvbs.engine.check_packs import CheckState, DataCheck, OnState, begin_che
 from openvbs.engine.check_report import ByteRange, CheckReport
 from openvbs.engine.check_walk import Walk
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import BACKUPS, LEASES, PACKS, ObjectKind, parse_pack_name
+from openvbs.engine.format import BACKUPS, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
 from openvbs.engine.ids import PackId
 from openvbs.engine.index import segment_sizes
 from openvbs.engine.pack_table import PackTable, side_by_side
@@ -71,7 +71,7 @@ def _check_objects(
     for error in repository.damaged_collections.values():
         report.note(str(error))
     _check_segments(repository, report, checkpoint)
-    _check_leases(repository, report)
+    _check_small(repository, report)
     broken: dict[PackId, int] = {}
     for pack, row, stored in side_by_side(sizes, _listed(repository, report)):
         checkpoint()
@@ -106,11 +106,12 @@ def _check_segments(repository: Repository, report: CheckReport, checkpoint: Che
             report.note(f"index segment {segment.hex()} is damaged, and a cache still has it: {error}")
 
 
-def _check_leases(repository: Repository, report: CheckReport) -> None:
-    for info in repository.store.list(LEASES):
-        try:
-            repository.codec.open_object(info.name, ObjectKind.LEASE, repository.store.get(info.name))
-        except ObjectMissing:
-            continue  # that work has ended
-        except EngineError as error:
-            report.note(str(error))
+def _check_small(repository: Repository, report: CheckReport) -> None:
+    for prefix, kind in ((LEASES, ObjectKind.LEASE), (RECORDS, ObjectKind.RECORD)):
+        for info in repository.store.list(prefix):
+            try:
+                repository.codec.open_object(info.name, kind, repository.store.get(info.name))
+            except ObjectMissing:
+                continue  # that work has ended, or there is a newer version
+            except EngineError as error:
+                report.note(str(error))

@@ -10,6 +10,7 @@ from openvbs.engine.check import CheckState, begin_check, check_data, check_stru
 from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.errors import BlockMissing, Corrupt, EngineError, UnknownFormat
 from openvbs.engine.format import BACKUPS, COLLECTIONS, PACKS, SEGMENTS, parse_pack_name
+from openvbs.engine.records import put_record
 from openvbs.engine.repair import repair_index
 from openvbs.engine.repository import open_repository
 from openvbs.stores.memory import MemoryStore
@@ -37,7 +38,9 @@ def volumes(store):
     shared = random_bytes(6)
     contents = [shared + random_bytes(6), shared + bytes(BLOCK) + random_bytes(5.5), random_bytes(3)]
     with new_repository(store) as repository:
-        return {back_up_bytes(repository, content).facts.backup_id: content for content in contents}
+        made = {back_up_bytes(repository, content).facts.backup_id: content for content in contents}
+        put_record(repository, next(iter(made)), 1, random_bytes(0.1))
+        return made
 
 
 def reopened(store):
@@ -56,7 +59,7 @@ def outcome(store, backup_id) -> bytes | EngineError:
 def test_any_flipped_bit_is_found_and_nothing_wrong_is_restored(store, volumes):
     chance = random.Random(5)
     good = {info.name: store.get(info.name) for info in store.list("") if info.name != "repository.json"}
-    assert {name.partition("/")[0] for name in good} == {"packs", "index", "backups"}
+    assert {name.partition("/")[0] for name in good} == {"packs", "index", "backups", "records"}
     for name in [*good] * 25:
         bad = bytearray(good[name])
         position = chance.randrange(len(bad))
