@@ -9,7 +9,7 @@ LISTEN ?= 127.0.0.1:8776
 # One process for each core, a file never split: most fixtures are of a module or of the session.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo serve test test-postgresql check fmt bench bench-api soak fuzz heavy clean need-python need-mke2fs
+.PHONY: install demo serve test test-postgresql check fmt bench bench-api soak fuzz heavy tempest clean need-python need-mke2fs
 
 install: $(INSTALLED)
 
@@ -66,6 +66,12 @@ soak: install need-mke2fs
 
 fuzz: install need-mke2fs
 	$(BIN)/python scripts/fuzz.py
+
+# OpenStack's own tests of backups, volumes and snapshots, in an environment of their own.
+tempest: install
+	$(PYTHON) -m venv $(VENV)/tempest
+	$(VENV)/tempest/bin/python -m pip install --quiet --disable-pip-version-check tempest==47.0.0
+	$(BIN)/python scripts/tempest.py $(VENV)/tempest/bin/python
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
