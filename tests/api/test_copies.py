@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
+from openvbs.actions.copies import copy_backup
 from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
 from openvbs.auth.identity import read_identity
 from openvbs.db import backups, jobs
-from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, GAMMA, PUBLIC_URL
+from openvbs.domain.errors import BackupNotFound
+from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, GAMMA, HOME, PUBLIC_URL
 from tests.api.test_audit import events
 from tests.api.test_sharing import SHARING, UNKNOWN, share
-from tests.support.actions import add_backup
+from tests.support.actions import add_backup, caller
 from tests.support.wsgi import Client
 
 CLOUD = "/v2/{p}/cloudbackups"
@@ -99,12 +101,16 @@ def test_both_sides_are_told(alpha: Client, beta: Client, shared: str) -> None:
     assert own["details"] == {"source_backup_id": shared}
 
 
-def test_who_may_not(alpha: Client, beta: Client, gamma: Client, admin: Client, shared: str) -> None:
+def test_who_may_not(
+    alpha: Client, beta: Client, gamma: Client, admin: Client, *, service: Service, shared: str
+) -> None:
     path = f"{CLOUD}/{shared}/copy"
     assert (gamma.send("POST", path).status, gamma.send("POST", path).code) == (404, "VolumeBackup.0110")
     assert gamma.send("POST", path).json() == gamma.send("POST", path.replace(shared, shared.upper())).json()
     assert gamma.send("POST", f"{CLOUD}/{UNKNOWN}/copy").status == 404
     assert admin.send("POST", path).status == 404
+    with pytest.raises(BackupNotFound):
+        copy_backup(service, caller(HOME, role="admin", sees_all=True), shared)
     assert Client(beta.app, BETA, roles="reader").send("POST", path).status == 403
     assert beta.send("GET", path).status == 405
     assert alpha.send("DELETE", f"{SHARING}/{shared}?is_backup_id=true").status == 200

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openvbs.engine.copy import copy_backup
+from openvbs.engine.copy import _StoredVolume, copy_backup
 from openvbs.engine.errors import BackupMissing, EngineError
 from openvbs.stores.memory import MemoryStore
 from tests.support.repositories import BLOCK, back_up_bytes, facts, new_repository, restored
@@ -108,3 +108,16 @@ def test_a_copy_within_one_repository_stores_no_block() -> None:
 def test_what_is_not_there_cannot_be_copied() -> None:
     with new_repository() as source, new_repository() as target, pytest.raises(BackupMissing):
         copy_backup(source, facts().backup_id, target, facts())
+
+
+def test_a_stored_volume_fills_the_whole_buffer_wherever_it_is_read() -> None:
+    pieces = [CHANCE.randbytes(BLOCK), bytes(BLOCK), CHANCE.randbytes(BLOCK), bytes(BLOCK * 3), CHANCE.randbytes(100)]
+    data = b"".join(pieces)
+    with new_repository() as source:
+        volume = _StoredVolume(source, back_up_bytes(source, data).tree)
+        for _ in range(200):
+            start = CHANCE.randrange(len(data))
+            end = CHANCE.randrange(start, len(data)) + 1
+            buffer = bytearray(b"x" * (end - start))
+            volume.read_into(start, memoryview(buffer))
+            assert buffer == data[start:end]
