@@ -16,7 +16,6 @@ PROJECTS_IN_TURN = 100
 SHARES = "/v2/{p}/os-vendor-backup-sharing"
 LIST = f"{SHARES}/detail?limit={PAGE}"
 BACKUPS = f"/v2/{{p}}/backups/detail?limit={PAGE}"
-MINE = "/v3/{p}/backups/detail?limit=20"
 
 # name: target; {p} is the project, the other braces something of its.
 TARGETS = {
@@ -53,10 +52,8 @@ _FACTS = sa.text("""
             ORDER BY id OFFSET 9 LIMIT 1) AS backup_name
 """)
 _CANCELLABLE = sa.text("""
-    SELECT from_project_id, id FROM shares WHERE cancelled_at IS NULL
-    AND (from_project_id = :big) = :of_big AND id NOT IN (
-        SELECT DISTINCT ON (from_project_id) id FROM shares WHERE cancelled_at IS NULL ORDER BY from_project_id, id
-    ) ORDER BY id LIMIT :number
+    SELECT from_project_id, id FROM shares WHERE cancelled_at IS NULL AND (from_project_id = :big) = :of_big
+    ORDER BY id LIMIT :number
 """)
 
 

@@ -233,9 +233,10 @@ def _listing(
     """The list with these filters and this order."""
     about_backups = bool(given & _ABOUT_BACKUPS) or sort_key in {"name", "status", "size"}
     conditions = _conditions(given, status, share_to_me=share_to_me, begin_at_backups=about_backups)
+    ties = [] if sort_key == "created_at" else [(shares.c.created_at, "desc")]
     return Listing(
         _SHARED.where(*conditions),
-        order=[*[(column, sort_dir) for column in _SORT_COLUMNS[sort_key]], (shares.c.created_at, "desc")],
+        order=[*[(column, sort_dir) for column in _SORT_COLUMNS[sort_key]], *ties],
         id_column=shares.c.id,
         make=_make,
     )
