@@ -74,6 +74,7 @@ def see_that_it_is_found(plant: Plant) -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("plant", PLANTED[:2], ids=lambda plant: plant.__name__)
 def test_the_model_finds_a_planted_bug(quiet, plant):
     see_that_it_is_found(plant)
