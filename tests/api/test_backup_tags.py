@@ -6,7 +6,7 @@ import pytest
 
 from openvbs.actions.service import Service
 from openvbs.actions.shares import share_backup
-from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX
+from tests.api.conftest import ALPHA, BETA
 from tests.support.actions import add_backup, add_volume, caller
 from tests.support.wsgi import Client
 
@@ -77,7 +77,7 @@ def test_a_page_of_a_filtered_list_leads_to_the_next(alpha: Client, service: Ser
     assert "backups_links" not in rest
 
 
-@pytest.mark.parametrize("query", ["a,a=b", ",".join(map(str, range(11))), ",,", "k=" + "x" * BODY_BYTES_MAX])
+@pytest.mark.parametrize("query", ["a,a=b", ",".join(map(str, range(11))), ",,", "k=" + "x" * 1000])
 def test_queries_by_tags_that_are_refused_or_find_nothing(alpha: Client, service: Service, query: str) -> None:
     add_backup(service, ALPHA, tags={"a": "b"})
     answer = alpha.send("GET", f"/v2/{{p}}/backups?tags={query}")
