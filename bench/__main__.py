@@ -48,8 +48,6 @@ def one_round(folder: Path, image: Path, changed: Path, figures: Figures) -> Non
     note("memory ours", first.anonymous_bytes_max)
     note("first restic", restic.back_up(image).seconds)
     note("first borg", borg.back_up(image).seconds)
-    note("first in a worker", in_a_worker("first", image, folder / "worker", durable=folder)["seconds"])
-    shutil.rmtree(folder / "worker")
     note("stored ours", stored_bytes(ours.store))
     note("stored restic", stored_bytes(restic.store))
     note("write", write_seconds(folder / "written", stored_bytes(ours.store)))
@@ -83,7 +81,7 @@ def large_volumes(folder: Path, image: Path, rounds: int, figures: Figures) -> N
     """What does not need the peers: hints, clones, and the memory that a volume of 1 TiB takes."""
     volumes = make_hinted(image, folder)
     for _ in range(rounds):
-        for name, seconds in in_a_worker("hinted", *volumes, folder / "hints", durable=folder).items():
+        for name, seconds in in_a_worker(*volumes, folder / "hints", durable=folder).items():
             figures[name].append(seconds)
         shutil.rmtree(folder / "hints")
     for path in volumes:

@@ -20,7 +20,6 @@ def rows(median: dict[str, float]) -> list[Row]:
         ("first backup: times restic", f"{ratio('first restic', 'first ours'):.2f}", ">= 4"),
         ("first backup: times borg", f"{ratio('first borg', 'first ours'):.2f}", ""),
         ("first backup: share of the limit", f"{ratio('limit', 'first ours'):.0%}", ">= 85%"),
-        ("the same in a running worker", f"{ratio('limit', 'first in a worker'):.0%}", ">= 85%"),
         ("the limit: share of zstd alone", f"{ratio('compress', 'limit'):.0%}", ""),
         *((f"{phase} alone, of a first backup", f"{ratio(phase, 'first ours'):.0%}", "") for phase in PHASES),
         ("first backup: stored, of restic's", f"{ratio('stored ours', 'stored restic'):.2f}", ""),

@@ -1,10 +1,8 @@
-"""What only a running worker shows: the engine without the start of a program.
+"""Backups with hints, which no command of ours gives yet, without the start of a program.
 
-    python -m bench.worker first IMAGE FOLDER           a first backup: seconds
-    python -m bench.worker hinted BEFORE AFTER ALONE FOLDER
-        a backup of AFTER with hints against BEFORE, and of ALONE, a file of what changed and no more
+    python -m bench.worker BEFORE AFTER ALONE FOLDER
 
-Prints one JSON document.
+Backs AFTER up with hints against BEFORE, and ALONE, a file of what changed and no more. Prints one JSON document.
 """
 
 import json
@@ -49,12 +47,6 @@ def _timed(repository: Repository, source: Source, parent: str | None = None) ->
     return time.perf_counter() - started, record
 
 
-def first(image: Path, folder: Path) -> dict[str, float]:
-    """Seconds of a first backup."""
-    with _repository(folder) as repository, closing(FileSource(image)) as source:
-        return {"seconds": _timed(repository, source)[0]}
-
-
 def hinted(before: Path, after: Path, alone: Path, folder: Path) -> dict[str, float]:
     """Seconds of the backup with hints and of what changed alone; both store the same bytes."""
     with _repository(folder / "volume") as repository:
@@ -69,8 +61,7 @@ def hinted(before: Path, after: Path, alone: Path, folder: Path) -> dict[str, fl
 
 
 def main() -> None:
-    verb, *arguments = sys.argv[1:]
-    print(json.dumps({"first": first, "hinted": hinted}[verb](*map(Path, arguments))))
+    print(json.dumps(hinted(*map(Path, sys.argv[1:]))))
 
 
 if __name__ == "__main__":
