@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-DEFAULTS = {"OPENVBS_FUZZ_EXAMPLES": "60", "OPENVBS_EXAMPLES": "1000"}
+DEFAULTS = {"OPENVBS_FUZZ_EXAMPLES": "80", "OPENVBS_EXAMPLES": "1000"}
 
 
 def main() -> int:
