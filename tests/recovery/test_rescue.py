@@ -21,7 +21,7 @@ from openvbs.db import backups, shares, store_records
 from openvbs.domain.backup import Backup, NewBackup, NewRecord, NewRestore
 from openvbs.domain.errors import BackupNotFound
 from openvbs.domain.share import Share
-from openvbs.engine.format import RECORDS
+from openvbs.engine.format import RECORDS, REFERENCES
 from openvbs.engine.keys import load_root_key
 from openvbs.engine.records import put_record
 from openvbs.engine.repository import open_repository
@@ -238,6 +238,17 @@ def test_what_is_damaged_is_told_and_the_rest_comes_back(world: World, empty: Se
     found = record_of(empty, world.shared.id)
     assert found is not None
     assert found.name == "shared"
+
+
+def test_an_imported_record_whose_reference_was_dropped_is_gone(world: World, empty: Service) -> None:
+    (reference,) = (world.site.directory / "store" / "alpha" / REFERENCES / world.deleted.id).iterdir()
+    reference.unlink()
+    try:
+        rebuilt = rebuilt_in(world.site, empty)
+    finally:
+        reference.touch()
+    assert rebuilt.backups == {"alpha": 2, "gamma": 1}
+    assert record_of(empty, world.imported) is None
 
 
 def test_a_repository_of_another_root_key_hides_no_other(world: World, empty: Service) -> None:
