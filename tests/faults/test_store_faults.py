@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from openvbs.engine import backup as backup_module
+from openvbs.engine import restore as restore_module
 from openvbs.engine.backup import back_up
 from openvbs.engine.check import check_data
 from openvbs.engine.collect import apply_collection, plan_collection
@@ -350,13 +351,15 @@ def test_a_source_that_cannot_be_read_in_the_middle_makes_no_backup(in_memory):
 
 
 def test_a_target_that_cannot_be_written_in_the_middle_is_restored_by_another_try(in_memory):
-    for n in range(len(OLD) // BLOCK):
-        site = in_memory()
-        with site.opened() as repository:
-            target = FailingTarget(len(OLD), n)
-            with pytest.raises(SourceError, match="cannot be written"):
-                restore(repository, site.old, target)
-            assert not target.flushed
-            for offset, length in target.written:
-                assert target.data[offset : offset + length] == OLD[offset : offset + length]
-        see_that_all_is_well(site)
+    """Restored in several batches, so that some were written before the error."""
+    with patch.object(restore_module, "BATCH_BYTES", 2 * BLOCK):
+        for n in range(3):
+            site = in_memory()
+            with site.opened() as repository:
+                target = FailingTarget(len(OLD), n)
+                with pytest.raises(SourceError, match="cannot be written"):
+                    restore(repository, site.old, target)
+                assert not target.flushed
+                for offset, length in target.written:
+                    assert target.data[offset : offset + length] == OLD[offset : offset + length]
+            see_that_all_is_well(site)
