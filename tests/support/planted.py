@@ -42,7 +42,7 @@ def hints_are_trusted_while_something_is_condemned(patch: pytest.MonkeyPatch) ->
 
     def trusting(self, repository, tree, shape):
         init(self, repository, tree, shape)
-        self._may_trust_pages = True
+        self.may_trust = True
 
     patch.setattr(ParentTree, "__init__", trusting)
 
