@@ -66,7 +66,7 @@ def test_record_and_job_of_a_backup(alpha: Party, data_dir: Path) -> None:
     assert service_metadata["progress"] == 100
     assert 40 * MIB <= service_metadata["BackupSize"] < 44 * MIB
     assert volume_status(alpha, volume_id) == "available"
-    assert [e["action"] for e in events(alpha, backup_id=backup_id)] == ["backup.create"]
+    assert [e["action"] for e in events(alpha, backup_id=backup_id)] == ["backup.create_end", "backup.create"]
     assert backup_id in in_store(data_dir, alpha)
 
 

@@ -64,7 +64,7 @@ def test_a_member_works_with_backups(
         assert list(rows[0]) == COLUMNS
         (long,) = openstack.shows(f"{mine} --long --name monday --status available")
         assert (long["ID"], long["Volume"], long["Container"], long["Availability Zone"]) == (
-            backup, "golden", "tapes", "hall"
+            backup, golden, "tapes", "hall"
         )  # fmt: skip
         assert openstack.shows(f"{mine} --status error") == []
         assert names(openstack.shows(f"{mine} --limit 1")) == ["wednesday", "tuesday", "monday"], "page by page"
