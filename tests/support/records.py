@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,12 +55,23 @@ class Records:
         self._engine.dispose()
 
 
+def _stands_still(process_id: int) -> bool:
+    """True when the kernel has stopped each thread of the process."""
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{process_id}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):  # one of them has just ended
+        return False
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 @contextlib.contextmanager
 def stopped(process_id: int, records: Records) -> Iterator[None]:
     """Hold a process still (SIGSTOP), but never in the middle of a transaction of its own."""
 
     def stop_between_transactions() -> bool:
         os.kill(process_id, signal.SIGSTOP)
+        # The signal is on its way when kill returns: until every thread stands still, one may begin a transaction.
+        until(lambda: _stands_still(process_id), what=f"process {process_id} stands still")
         if records.nobody_writes():
             return True
         os.kill(process_id, signal.SIGCONT)
