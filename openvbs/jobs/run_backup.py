@@ -22,8 +22,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db import backups, repositories, volumes
-from openvbs.domain.backup import Backup, BackupStatus
+from openvbs.db import volumes
+from openvbs.domain.backup import Backup
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeKind, VolumeStatus
 from openvbs.engine.backup import back_up
@@ -31,16 +31,23 @@ from openvbs.engine.errors import BackupMissing
 from openvbs.engine.facts import BackupRecord
 from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
-from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
 from openvbs.jobs.failures import SNAPSHOT_GONE, SOURCE_GONE, Failure, JobFailed
+from openvbs.jobs.made_backup import (
+    collect_leftovers,
+    count_stored,
+    find_backup,
+    forget_committed,
+    make_available,
+    make_failed,
+)
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_delete import forget_unpublished
+from openvbs.jobs.run_restore import backup_id_of
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import BYTES_DEDUPLICATED, BYTES_READ, BYTES_STORED
-from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, facts_of
+from openvbs.recovery.facts import columns_of, facts_of
 from openvbs.sources.base import Source, SourceError
 from openvbs.sources.file import FileSource
 from openvbs.sources.hinted import HintedSource
@@ -154,7 +161,7 @@ def _thaw(run: Run, *, has_clone: bool) -> None:
     source = files.frozen(job.id) if has_clone else None if job.snapshot_id is None else files.snapshot(job.snapshot_id)
     if source is not None and source.exists():
         try:
-            files.keep_base(source, volume_id_of(job), _backup_id(job))
+            files.keep_base(source, volume_id_of(job), backup_id_of(job))
         except (OSError, SourceError) as error:
             log.warning("no base is kept of volume %s, so its next backup reads all of it: %s", job.volume_id, error)
     files.thaw(job.id)
@@ -162,48 +169,27 @@ def _thaw(run: Run, *, has_clone: bool) -> None:
 
 def _publish(run: Run, made: dict[str, Any]) -> None:
     parts, job = run.parts, run.job
-    at = datetime.fromisoformat(made[DATA_TIMESTAMP])
     run.on_progress(made["bytes_total"], made["bytes_total"])
     with run.publishing() as connection:
-        backups.update(
-            connection,
-            _backup_id(job),
-            from_status=[BackupStatus.CREATING],
-            now=parts.clock(),
-            **{**made, DATA_TIMESTAMP: at, "status": BackupStatus.AVAILABLE},
-        )
+        make_available(connection, parts, job, made)
         _release(connection, parts, job)
-        data = backups.data_of(connection, _backup_id(job))
-        if data is not None:
-            repositories.add_bytes(connection, data.repository_id, made["bytes_stored"], now=parts.clock())
+        count_stored(connection, parts, job, made)
 
 
 def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
     """Nothing of it is to be seen but the record; what was uploaded is collected, unless the next backup uses it."""
-    backups.update(
-        connection,
-        _backup_id(job),
-        from_status=[BackupStatus.CREATING],
-        now=parts.clock(),
-        status=BackupStatus.ERROR,
-        fail_reason=failure.reason,
-    )
+    make_failed(connection, parts, job, failure)
     _release(connection, parts, job)
     if failure.is_full:
         parts.files.drop_bases()
-    data = backups.data_of(connection, _backup_id(job))
-    if data is not None:
-        request_collection(connection, parts, data.repository_id, delay_seconds=0 if failure.is_full else None)
+    collect_leftovers(connection, parts, job, failure)
 
 
 def _undo(parts: Parts, job: Job) -> None:
     parts.files.thaw(job.id)
     if job.snapshot_id is None:
         thaw_after_lost_attempts(parts.database, job, job.volume_id)
-    with parts.database.read() as connection:
-        data = backups.data_of(connection, _backup_id(job))
-    if data is not None:
-        forget_unpublished(parts, data)
+    forget_committed(parts, job)
 
 
 def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
@@ -212,19 +198,6 @@ def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
         release_snapshot(connection, job.snapshot_id, parts)
     else:
         volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.BACKING_UP], now=parts.clock())
-
-
-def find_backup(connection: sa.Connection, job: Job) -> Backup:
-    """The backup that the job makes. Raises JobFailed."""
-    backup = backups.find(connection, _backup_id(job), viewer_project_id=job.project_id, owner_project_id=None)
-    if backup is None:
-        raise JobFailed(f"Backup {job.backup_id} is no longer there.")
-    return backup
-
-
-def _backup_id(job: Job) -> str:
-    assert job.backup_id is not None
-    return job.backup_id
 
 
 RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)

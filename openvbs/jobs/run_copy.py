@@ -10,25 +10,29 @@ The data of the backup that is copied stays for as long as this job is open, wha
 """
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db import backups, repositories
-from openvbs.domain.backup import BackupStatus
+from openvbs.db import backups
 from openvbs.domain.job import Job
 from openvbs.engine.copy import copy_backup
 from openvbs.engine.errors import BackupMissing
 from openvbs.engine.progress import Progress
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
+from openvbs.jobs.made_backup import (
+    collect_leftovers,
+    count_stored,
+    find_backup,
+    forget_committed,
+    make_available,
+    make_failed,
+)
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_backup import find_backup
-from openvbs.jobs.run_delete import forget_unpublished
 from openvbs.jobs.runner import Runner
-from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, facts_of
+from openvbs.recovery.facts import columns_of, facts_of
 
 
 def _work(run: Run) -> None:
@@ -68,40 +72,17 @@ def _copy(run: Run) -> dict[str, Any]:
 
 def _publish(run: Run, made: dict[str, Any]) -> None:
     parts, job = run.parts, run.job
-    at = datetime.fromisoformat(made[DATA_TIMESTAMP])
     run.on_progress(made["bytes_total"], made["bytes_total"])
     with run.publishing() as connection:
-        backups.update(
-            connection,
-            _backup_id(job),
-            from_status=[BackupStatus.CREATING],
-            now=parts.clock(),
-            **{
-                **made,
-                DATA_TIMESTAMP: at,
-                "volume_id": _argument(job, "volume_id"),
-                "status": BackupStatus.AVAILABLE,
-            },
-        )
-        data = backups.data_of(connection, _backup_id(job))
-        if data is not None:
-            repositories.add_bytes(connection, data.repository_id, made["bytes_stored"], now=parts.clock())
+        make_available(connection, parts, job, made, volume_id=_argument(job, "volume_id"))
+        count_stored(connection, parts, job, made)
         _let_go(connection, parts, job)
 
 
 def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
     """Nothing of it is to be seen but the record; what was stored is collected, unless the next backup uses it."""
-    backups.update(
-        connection,
-        _backup_id(job),
-        from_status=[BackupStatus.CREATING],
-        now=parts.clock(),
-        status=BackupStatus.ERROR,
-        fail_reason=failure.reason,
-    )
-    data = backups.data_of(connection, _backup_id(job))
-    if data is not None:
-        request_collection(connection, parts, data.repository_id, delay_seconds=0 if failure.is_full else None)
+    make_failed(connection, parts, job, failure)
+    collect_leftovers(connection, parts, job, failure)
     _let_go(connection, parts, job)
 
 
@@ -113,15 +94,7 @@ def _let_go(connection: sa.Connection, parts: Parts, job: Job) -> None:
 
 
 def _undo(parts: Parts, job: Job) -> None:
-    with parts.database.read() as connection:
-        data = backups.data_of(connection, _backup_id(job))
-    if data is not None:
-        forget_unpublished(parts, data)
-
-
-def _backup_id(job: Job) -> str:
-    assert job.backup_id is not None
-    return job.backup_id
+    forget_committed(parts, job)
 
 
 def _argument(job: Job, name: str) -> str:
