@@ -14,7 +14,7 @@ from openvbs.engine.packing import Packing
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.reader import try_read_blocks
 from openvbs.engine.repository import Repository
-from openvbs.engine.verdicts import carry_out, condemn, decide, forget_old_verdicts, merge_segments, split_ready
+from openvbs.engine.verdicts import carry_out, condemn, decide, forget_old_verdicts, merge_segments, sort_by_stage
 
 _log = logging.getLogger(__name__)
 
@@ -89,20 +89,25 @@ def apply_collection(
         refuse_damage(repository)
         copied = _copy_needed(repository, plan, checkpoint)
         condemn(repository, plan.dead | copied)
-        ready, waiting = split_ready(repository, lease, now)
-        if any(collection.verdict is None for collection in ready):
+        stages = sort_by_stage(repository, lease, now)
+        if stages.undecided:
             # After the leases were seen to be gone, so that every backup made under them is walked (I8).
             needed = Marking(repository, checkpoint).needed_condemned
+            moment = lease.store_now() if now is None else now
+            # After the walk: who reads what no walked backup needs began before the end of that backup.
+            living = survey_leases(repository.store, repository.codec, own=lease, now=moment).living
             lease.check_stored()
-            ready = [decide(repository, collection, needed) for collection in ready]
-        deleted, freed = carry_out(repository, ready, checkpoint)
+            decide(repository, stages.undecided, needed, living)
+            stages = sort_by_stage(repository, lease, now)
+        deleted, freed = carry_out(repository, stages.decided, checkpoint)
         merge_segments(repository)
         forget_old_verdicts(repository, lease, now)
+        left = [collection.condemned for collection in (*stages.undecided, *stages.waiting)]
         return CollectionResult(
             bytes_freed=freed,
             packs_deleted=deleted,
             packs_copied=len(copied),
-            packs_waiting=len(frozenset().union(*(collection.condemned for collection in waiting))),
+            packs_waiting=len(frozenset().union(*left)),
         )
 
 

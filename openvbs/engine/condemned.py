@@ -17,10 +17,13 @@ _Content = TypeVar("_Content", bound=msgspec.Struct)
 class CandidatesContent(msgspec.Struct):
     packs: list[str]
     leases: list[str] | None
+    """Of work that may rely on the packs; None until they were listed."""
 
 
 class VerdictContent(msgspec.Struct):
     packs: list[str]
+    leases: list[str]
+    """Of work that may still read the packs: a backup that needed them may have been deleted under it."""
 
 
 @dataclass(frozen=True, slots=True)

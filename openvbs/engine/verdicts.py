@@ -1,8 +1,9 @@
-"""The life of one collection in the store: candidates, leases waited for, verdict, deletion (docs/format.md 6)."""
+"""The life of one collection in the store: candidates, verdict, deletion, and leases waited for (docs/format.md 6)."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,7 +14,6 @@ from openvbs.engine.condemned import (
     candidates_name,
     pack_ids,
     pack_texts,
-    read_collection,
     read_collections,
     verdict_name,
 )
@@ -42,46 +42,58 @@ def condemn(repository: Repository, packs: frozenset[PackId] | set[PackId]) -> N
         _put_candidates(repository, new_object_id(), CandidatesContent(pack_texts(packs), None))
 
 
-def split_ready(repository: Repository, lease: Lease, now: float | None) -> tuple[list[Collection], list[Collection]]:
-    """Collections that may be decided or carried out, and those that running work makes wait.
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Collections by what may be done about them now."""
 
-    Expired leases are deleted (I10). Collections whose leases were never listed get them listed now, later than their
-    candidates were stored, so all that matter are among them.
+    undecided: list[Collection]
+    """May get their verdict: what ran when they were begun has ended."""
+    decided: list[Collection]
+    """May be carried out: what ran when they were decided has ended too."""
+    waiting: list[Collection]
+
+
+def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> Stages:
+    """See how far each collection is. Expired leases are deleted (I10).
+
+    Collections whose leases were never listed get them listed now, later than their candidates were stored, so all that
+    matter are among them.
     """
     store, codec = repository.store, repository.codec
     collections = read_collections(store, codec)
     survey = survey_leases(store, codec, own=lease, now=lease.store_now() if now is None else now)
     for lease_id in survey.expired:
         store.delete(LEASES + lease_id)
-    ready: list[Collection] = []
-    waiting: list[Collection] = []
-    for found in collections:
-        collection = found
+    stages = Stages([], [], [])
+    for collection in collections:
         if collection.candidates is None:
             continue
-        if collection.verdict is None:
-            if collection.candidates.leases is None:
-                content = CandidatesContent(collection.candidates.packs, sorted(survey.living))
-                lease.check()
-                _put_candidates(repository, collection.collection_id, content)
-                collection = replace(collection, candidates=content)
-            assert collection.candidates is not None
-            if survey.living.keys() & set(collection.candidates.leases or []):
-                waiting.append(collection)
-                continue
-        ready.append(collection)
-    return ready, waiting
+        leases = (collection.verdict or collection.candidates).leases
+        if leases is None:
+            leases = sorted(survey.living)
+            lease.check()
+            content = CandidatesContent(collection.candidates.packs, leases)
+            _put_candidates(repository, collection.collection_id, content)
+        if survey.living.keys() & set(leases):
+            stages.waiting.append(collection)
+        elif collection.verdict is None:
+            stages.undecided.append(collection)
+        else:
+            stages.decided.append(collection)
+    return stages
 
 
-def decide(repository: Repository, collection: Collection, needed: set[PackId]) -> Collection:
-    """Give the collection its verdict, sparing what is needed; the first verdict stands for everybody (I8)."""
-    if collection.verdict is not None:
-        return collection
-    name = verdict_name(collection.collection_id)
-    content = msgspec.json.encode(VerdictContent(pack_texts(collection.condemned - needed)))
-    with suppress(NameTaken):
-        repository.store.create(name, repository.codec.seal_object(name, ObjectKind.VERDICT, content))
-    return read_collection(repository.store, repository.codec, collection.collection_id)
+def decide(repository: Repository, undecided: list[Collection], needed: set[PackId], living: Iterable[str]) -> None:
+    """Give collections their verdicts, sparing what is needed; of two verdicts the first stands for everybody (I8).
+
+    living are the leases there were after the backups had been walked.
+    """
+    leases = sorted(living)
+    for collection in undecided:
+        name = verdict_name(collection.collection_id)
+        content = msgspec.json.encode(VerdictContent(pack_texts(collection.condemned - needed), leases))
+        with suppress(NameTaken):
+            repository.store.create(name, repository.codec.seal_object(name, ObjectKind.VERDICT, content))
 
 
 def carry_out(repository: Repository, collections: list[Collection], checkpoint: Checkpoint) -> tuple[int, int]:

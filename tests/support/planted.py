@@ -50,7 +50,9 @@ def hints_are_trusted_while_something_is_condemned(patch: pytest.MonkeyPatch) ->
 def nothing_is_spared(patch: pytest.MonkeyPatch) -> None:
     """I8: what became needed after the plan."""
     patch.setattr(
-        collect, "decide", lambda repository, collection, _needed: verdicts.decide(repository, collection, set())
+        collect,
+        "decide",
+        lambda repository, undecided, _needed, living: verdicts.decide(repository, undecided, set(), living),
     )
 
 
@@ -149,6 +151,15 @@ def restores_hold_no_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Repository, "working", without)
 
 
+def a_verdict_waits_for_nobody(patch: pytest.MonkeyPatch) -> None:
+    """I8: a restore reads a backup that relied on condemned packs and was deleted before the verdict."""
+    patch.setattr(
+        collect,
+        "decide",
+        lambda repository, undecided, needed, _living: verdicts.decide(repository, undecided, needed, []),
+    )
+
+
 def expired_leases_are_kept(patch: pytest.MonkeyPatch) -> None:
     """Space: who died keeps everything for ever."""
 
@@ -176,6 +187,7 @@ PLANTED: list[Plant] = [
     a_renewal_brings_a_deleted_lease_back,
     a_late_commit_proves_nothing,
     restores_hold_no_lease,
+    a_verdict_waits_for_nobody,
     expired_leases_are_kept,
     packs_go_before_the_segments,
 ]

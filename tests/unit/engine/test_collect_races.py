@@ -13,6 +13,7 @@ from openvbs.engine.facts import BackupRecord
 from openvbs.engine.format import PACKS
 from openvbs.engine.leases import EXPIRE_SECONDS
 from openvbs.engine.progress import ignore_progress, never_stop
+from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
 from openvbs.sources.base import Extent, ExtentKind
 from openvbs.stores.memory import MemoryStore
@@ -76,6 +77,14 @@ def assert_whole(worker: Worker, backup_id: str, content: bytes) -> None:
     assert check_data(worker.repository).ok
 
 
+def decide_and_delete(one: Worker, standing: Standing, content: bytes) -> None:
+    """The verdict comes while a backup stands before its commit, and the packs go when it has committed."""
+    assert one.collect().packs_waiting == 2
+    backup_id = standing.commit()
+    assert one.collect().packs_deleted == 2
+    assert_whole(one, backup_id, content)
+
+
 def test_i8_what_became_needed_after_the_plan_is_spared(workers):
     one, other, _ = workers
     content = random_bytes(3)
@@ -99,8 +108,7 @@ def test_i6_a_writer_stores_condemned_blocks_again(workers, store):
     standing = new_writer.begin(content)
     assert standing.record.stats.bytes_new == len(content)
     holds_up.stack.close()
-    assert one.collect().packs_deleted == 2
-    assert_whole(one, standing.commit(), content)
+    decide_and_delete(one, standing, content)
 
 
 def test_i7_a_parent_is_not_trusted_unread_while_its_blocks_are_condemned(workers):
@@ -114,8 +122,25 @@ def test_i7_a_parent_is_not_trusted_unread_while_its_blocks_are_condemned(worker
     standing = new_writer.begin(content, parent)
     one.repository.delete_backup(parent)
     first.stack.close()
+    decide_and_delete(one, standing, content)
+
+
+def test_i8_a_verdict_waits_for_restores_of_what_was_deleted_just_before_it(workers):
+    one, old_writer, reader = workers
+    content = random_bytes(3)
+    one.repository.delete_backup(one.back_up(content))
+    plan = plan_collection(one.repository)
+    first = old_writer.begin(content)  # relies on the packs that are condemned next
+    assert apply_collection(one.repository, plan).packs_waiting == 2
+    backup_id = first.commit()
+    with reader.repository.working("restore"):
+        tree = reader.repository.load_backup(backup_id).tree
+        one.repository.delete_backup(backup_id)
+        for _ in range(2):
+            assert (one.collect().packs_deleted, one.collect().packs_waiting) == (0, 2)
+        pages = read_pages(reader.repository, [tree.root])
+        assert len(pages) == 1
     assert one.collect().packs_deleted == 2
-    assert_whole(one, standing.commit(), content)
 
 
 def test_i8_the_blocks_of_a_running_restore_stay(workers):
