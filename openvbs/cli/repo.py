@@ -19,6 +19,7 @@ from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
 from openvbs.engine.check import CheckReport, check_structure
 from openvbs.engine.collect import apply_collection, plan_collection
+from openvbs.engine.errors import LeaseLapsed
 from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repair import repair_index
@@ -139,7 +140,11 @@ def backup(
             volume_name=file.name,
         )
         with byte_bar(f"backing up {file.name}") as on_progress:
-            record = back_up(repository, source, facts, on_progress=on_progress)
+            try:
+                record = back_up(repository, source, facts, on_progress=on_progress)
+            except LeaseLapsed:
+                repository.delete_backup(facts.backup_id)
+                raise
     if as_json:
         print_json(_record_json(record))
         return

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openvbs.engine.chunker import Run, batches_of, runs_of
 from openvbs.engine.errors import BackupExists, BackupMissing, BlockMissing, Corrupt, MustUploadAgain
@@ -36,50 +36,6 @@ _TRIES_MAX = 4
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """What upload leaves for commit, plain enough to be kept as JSON in between."""
-
-    root: str
-    size_bytes: int
-    stats: BackupStats
-
-
-def upload(
-    repository: Repository,
-    source: Source,
-    facts: BackupFacts,
-    *,
-    parent: str | None = None,
-    use_hints: bool = True,
-    on_progress: OnProgress = ignore_progress,
-    checkpoint: Checkpoint = never_stop,
-) -> Uploaded:
-    """Store every block and page of the volume, durably, but make no backup visible yet.
-
-    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread. If a
-    sample of it shows that this is not true, all is read, and stats.hints_wrong says so. If the upload is stopped or
-    fails, what was stored is found again by the next try.
-    """
-    with repository.working("backup") as lease:
-        volume = _Upload(repository, source, lease, on_progress, checkpoint)
-        tree, stats = volume.run(parent if use_hints and not facts.full else None)
-    return Uploaded(tree.root.hex(), tree.shape.size_bytes, stats)
-
-
-def commit(repository: Repository, uploaded: Uploaded, facts: BackupFacts) -> BackupRecord:
-    """Make an uploaded backup visible, durably; repeating it is harmless.
-
-    Nothing has kept the blocks since the upload, so all of them are proven to be there first: MustUploadAgain if one
-    is not. BackupExists if another backup has this id.
-    """
-    tree = Tree(TreeShape(uploaded.size_bytes, repository.block_bytes), BlockId(bytes.fromhex(uploaded.root)))
-    record = BackupRecord(facts, uploaded.stats, tree)
-    with repository.working("commit") as lease:
-        prove_tree(repository, tree)
-        return _commit(repository, record, lease)
-
-
 def back_up(
     repository: Repository,
     source: Source,
@@ -90,15 +46,38 @@ def back_up(
     on_progress: OnProgress = ignore_progress,
     checkpoint: Checkpoint = never_stop,
 ) -> BackupRecord:
-    """Upload and commit under one lease. If a backup of this id is committed already, that one is given."""
-    try:
-        return repository.load_backup(facts.backup_id)
-    except BackupMissing:
-        pass
+    """Store the volume, durably, and commit. If a backup of this id was committed already, that one is given.
+
+    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread. If a
+    sample of it shows that this is not true, all is read, and stats.hints_wrong says so. If the work is stopped or
+    fails, what was stored is found again by the next try. LeaseLapsed may leave a backup that is not whole: the caller
+    tries again under the same id, which proves or mends it, or removes it.
+    """
+    if present := earlier_commit(repository, facts.backup_id):
+        return present
     with repository.working("backup") as lease:
         volume = _Upload(repository, source, lease, on_progress, checkpoint)
         tree, stats = volume.run(parent if use_hints and not facts.full else None)
         return _commit(repository, BackupRecord(facts, stats, tree), lease)
+
+
+def earlier_commit(repository: Repository, backup_id: str) -> BackupRecord | None:
+    """The backup that an earlier try of the same work committed, proven to be whole; None if it must be made (again).
+
+    It is not whole if that try stood still for minutes just before its commit, while a collection took what it relied
+    on, and died just after. Nobody was told of it; storing the same blocks again mends it.
+    """
+    try:
+        record = repository.load_backup(backup_id)
+    except BackupMissing:
+        return None
+    with repository.working("commit"):
+        try:
+            prove_tree(repository, record.tree)
+        except MustUploadAgain as error:
+            _log.warning("what an earlier try committed as %s is not whole and is made again: %s", backup_id, error)
+            return None
+    return record
 
 
 def _commit(repository: Repository, record: BackupRecord, lease: Lease) -> BackupRecord:
@@ -110,7 +89,11 @@ def _commit(repository: Repository, record: BackupRecord, lease: Lease) -> Backu
         present = repository.load_backup(record.facts.backup_id)
         if present.tree != record.tree:
             raise BackupExists(f"another backup {record.facts.backup_id} exists already") from error
-        return present
+        record = present
+    # Who stood still for minutes before the creation may have lost blocks by now. If the lease is still there, every
+    # collection that does not count on it walks this backup first (I10). It is not removed here: another worker may
+    # have taken this work over and told people of the backup meanwhile.
+    lease.check_stored()
     return record
 
 

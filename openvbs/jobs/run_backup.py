@@ -26,8 +26,7 @@ from openvbs.db import volumes
 from openvbs.domain.backup import Backup
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeKind, VolumeStatus
-from openvbs.engine.backup import back_up
-from openvbs.engine.errors import BackupMissing
+from openvbs.engine.backup import back_up, earlier_commit
 from openvbs.engine.facts import BackupRecord
 from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
@@ -86,14 +85,13 @@ def _freeze(run: Run) -> bool:
 
 
 def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
-    """The backup, committed in the store. What an earlier attempt committed is taken as it is."""
+    """The backup, committed in the store. What an earlier attempt committed is taken once it is proven."""
     parts, job = run.parts, run.job
     with parts.database.read() as connection:
         backup = find_backup(connection, job)
     repository = parts.repositories.get_or_create(backup.repository_id)
-    try:
-        record = repository.load_backup(backup.id)
-    except BackupMissing:
+    record = earlier_commit(repository, backup.id)
+    if record is None:
         with _standing_still(run, backup, has_clone=has_clone) as still:
             record = _back_up(run, repository, backup, still)
         BYTES_READ.inc(record.stats.bytes_read)

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from openvbs.db import backups
 from openvbs.domain.job import Job
+from openvbs.engine.backup import earlier_commit
 from openvbs.engine.copy import copy_backup
-from openvbs.engine.errors import BackupMissing
 from openvbs.engine.progress import Progress
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
@@ -41,14 +41,13 @@ def _work(run: Run) -> None:
 
 
 def _copy(run: Run) -> dict[str, Any]:
-    """The backup, committed in the own repository. What an earlier attempt committed is taken as it is."""
+    """The backup, committed in the own repository. What an earlier attempt committed is taken once it is proven."""
     parts, job = run.parts, run.job
     with parts.database.read() as connection:
         backup = find_backup(connection, job)
     target = parts.repositories.get_or_create(backup.repository_id)
-    try:
-        record = target.load_backup(backup.id)
-    except BackupMissing:
+    record = earlier_commit(target, backup.id)
+    if record is None:
         facts = facts_of(
             replace(backup, volume_id=_argument(job, "volume_id")),
             at=backup.data_timestamp,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openvbs.engine.backup import back_up, commit, upload
+from openvbs.engine.backup import back_up
 from openvbs.engine.check import check_data
 from openvbs.engine.chunker import batches_of, runs_of
 from openvbs.engine.errors import BackupMissing
@@ -141,14 +141,12 @@ def test_the_same_volume_again_stores_nothing(pieces):
 
 @settings(max_examples=30, deadline=None)
 @given(pieces=PIECES)
-def test_an_upload_can_be_committed_later_and_twice(pieces):
+def test_a_backup_made_again_under_its_id_is_the_same_one(pieces):
     content = volume(pieces)
     with new_repository() as repository:
         what = facts()
-        uploaded = upload(repository, BytesSource(content), what)
-        assert list(repository.list_backups()) == []
-        record = commit(repository, uploaded, what)
-        assert commit(repository, uploaded, what) == record
+        record = back_up(repository, BytesSource(content), what)
+        assert back_up(repository, BytesSource(content), what) == record
         assert repository.load_backup(what.backup_id) == record
         assert restored(repository, what.backup_id) == content
 

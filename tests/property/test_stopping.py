@@ -3,7 +3,7 @@
 import pytest
 
 from openvbs.engine import packing as packing_module
-from openvbs.engine.backup import back_up, upload
+from openvbs.engine.backup import back_up
 from openvbs.engine.check import check_data
 from openvbs.engine.facts import BackupFacts
 from openvbs.engine.format import LEASES
@@ -206,10 +206,10 @@ def test_progress_goes_up_to_the_size():
         assert (seen[-1].bytes_done, seen[-1].bytes_total) == (len(CONTENT), len(CONTENT))
 
 
-def test_an_upload_says_what_it_did():
+def test_a_backup_says_what_it_did():
     with new_repository() as repository:
         data = random_bytes(10)
-        stats = upload(repository, BytesSource(data + bytes(5 * BLOCK) + data[: 2 * BLOCK]), given()).stats
+        stats = back_up(repository, BytesSource(data + bytes(5 * BLOCK) + data[: 2 * BLOCK]), given()).stats
         assert stats.blocks_total == 17
         assert stats.blocks_zero == 5
         assert stats.bytes_read == 17 * BLOCK

@@ -165,7 +165,7 @@ def test_records_come_back_as_they_were(world: World, empty: Service) -> None:
         assert backups.data_of(connection, world.gone.id) is None
 
 
-def test_what_was_cancelled_never_comes_back_by_itself(world: World, empty: Service) -> None:
+def test_i16_what_was_cancelled_never_comes_back_by_itself(world: World, empty: Service) -> None:
     rebuilt = rebuilt_in(world.site, empty)
     # The cancel of the last moment did not reach the store, so it is among those that the operator is asked about.
     assert {share.id for share in rebuilt.shares} == {world.kept, world.late.id}
@@ -310,7 +310,7 @@ def test_nothing_of_a_deleted_backup_stays(site: Site) -> None:
 
 
 @pytest.mark.heavy
-def test_of_two_versions_the_higher_counts_and_damage_never_falls_back(
+def test_i16_of_two_versions_the_higher_counts_and_damage_never_falls_back(
     site: Site, empty: Service, new_database_url: Callable[[], str]
 ) -> None:
     with site.worker():

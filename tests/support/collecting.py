@@ -18,7 +18,7 @@ from tests.support.repositories import ROOT_KEY
 
 CONTENTS = ["a", "ab", "abcd", "d0"]
 """Volumes with much in common, so that work often relies on what other work stored."""
-FEATURES = ["clock", "deaths", "hints", "interrupts", "later", "plans", "restores"]
+FEATURES = ["clock", "deaths", "hints", "interrupts", "plans", "restores"]
 
 BETWEEN = ["back up", "begin", "finish", "delete", "collect", "condemn", "sleep"]
 BEGINNINGS = [
@@ -120,16 +120,6 @@ class Collecting(Processes, RuleBasedStateMachine):
     def apply(self, process):
         self._apply(process)
 
-    @precondition(lambda self: "later" in self.features)
-    @rule(process=st.integers(0, 1), which=WHICH)
-    def upload(self, process, which):
-        self._upload(process, self._letters(which))
-
-    @precondition(lambda self: "later" in self.features)
-    @rule(process=st.integers(0, 1))
-    def commit_later(self, process):
-        self._commit_later(process)
-
     @precondition(lambda self: "clock" in self.features)
     @rule(seconds=st.sampled_from([EXPIRE_SECONDS + 1, VERDICT_KEPT_SECONDS + 1]), noticed=st.booleans())
     def step_clock(self, seconds, noticed):
@@ -175,6 +165,11 @@ class Collecting(Processes, RuleBasedStateMachine):
         self._back_up(0, self._letters(which), hints=False)
         self._delete_all(0)
         self._do_in_the_middle("collect", calls, [what], which, only_writes=True)
+
+    @precondition(lambda self: "interrupts" in self.features)
+    @rule(calls=st.integers(0, 5), which=WHICH)
+    def stand_still_while_all_is_collected(self, calls, which):
+        self._do_in_the_middle("back up", calls, ["sleep", "delete", "collect"], which, only_writes=True)
 
     @precondition(lambda self: "deaths" in self.features)
     @rule(first=st.sampled_from(["collect", "back up"]), calls=st.integers(0, 40), which=WHICH)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from openvbs.engine import backup, collect, verdicts
+from openvbs.engine import collect, verdicts
 from openvbs.engine.condemned import CandidatesContent, pack_texts
 from openvbs.engine.format import LEASES
 from openvbs.engine.ids import new_object_id
@@ -128,9 +128,17 @@ def a_renewal_brings_a_deleted_lease_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lease, "_renew_once", renew)
 
 
-def a_late_commit_proves_nothing(patch: pytest.MonkeyPatch) -> None:
-    """I3."""
-    patch.setattr(backup, "prove_tree", lambda _repository, _tree: None)
+def a_writer_does_not_look_again_after_its_commit(patch: pytest.MonkeyPatch) -> None:
+    """I10: it stood still just before."""
+    check_stored = Lease.check_stored
+    looked: set[str] = set()
+
+    def only_once(self):
+        if self.lease_id not in looked:
+            looked.add(self.lease_id)
+            check_stored(self)
+
+    patch.setattr(Lease, "check_stored", only_once)
 
 
 def restores_hold_no_lease(patch: pytest.MonkeyPatch) -> None:
@@ -185,7 +193,7 @@ PLANTED: list[Plant] = [
     a_condemned_copy_counts_as_a_good_one,
     a_lapsed_writer_commits,
     a_renewal_brings_a_deleted_lease_back,
-    a_late_commit_proves_nothing,
+    a_writer_does_not_look_again_after_its_commit,
     restores_hold_no_lease,
     a_verdict_waits_for_nobody,
     expired_leases_are_kept,

@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 from openvbs.clock import monotonic_seconds, utc_now
 from openvbs.engine import leases
-from openvbs.engine.backup import Uploaded, _commit, _Upload, back_up, commit, upload
+from openvbs.engine.backup import _commit, _Upload, back_up
 from openvbs.engine.check import check_data
 from openvbs.engine.collect import CollectionPlan, apply_collection, plan_collection
-from openvbs.engine.errors import LeaseLapsed, MustUploadAgain
-from openvbs.engine.facts import BackupFacts, BackupRecord
+from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.facts import BackupRecord
 from openvbs.engine.format import COLLECTIONS, LEASES, PACKS, SEGMENTS
 from openvbs.engine.leases import EXPIRE_SECONDS, Lease
 from openvbs.engine.progress import ignore_progress, never_stop
@@ -136,7 +136,6 @@ class Processes:
         self.stored = Stored()
         self.standing: list[Standing] = []
         self.plans: list[CollectionPlan] = []
-        self.later: list[tuple[BackupFacts, str, Uploaded]] = []
         self.features: frozenset[str] = frozenset()
         self.contents: list[str] = []
         self.viewer = open_repository(self.store, ROOT_KEY)
@@ -167,7 +166,13 @@ class Processes:
         if len(self.stored.backups) >= BACKUPS_MAX:
             return
         source, parent = self._source(letters, hints=hints)
-        self._record(back_up(self.processes[process], source, facts(), parent=parent).facts.backup_id, letters)
+        what = facts()
+        try:
+            back_up(self.processes[process], source, what, parent=parent)
+        except LeaseLapsed:
+            self.processes[process].delete_backup(what.backup_id)  # as callers do
+            raise
+        self._record(what.backup_id, letters)
 
     def _begin(self, process: int, letters: str, *, hints: bool) -> None:
         if len(self.standing) >= RUNNING_MAX:
@@ -205,6 +210,8 @@ class Processes:
                 else:
                     _commit(standing.repository, standing.record, standing.lease)
             except LeaseLapsed:
+                if not standing.is_restore:
+                    standing.repository.delete_backup(standing.record.facts.backup_id)
                 return
         if not standing.is_restore:
             self._record(standing.record.facts.backup_id, standing.letters)
@@ -255,18 +262,6 @@ class Processes:
         if self.plans:
             with contextlib.suppress(LeaseLapsed):
                 apply_collection(self.processes[process], self.plans.pop(0))
-
-    def _upload(self, process: int, letters: str) -> None:
-        what = facts()
-        source, _ = self._source(letters, hints=False)
-        self.later.append((what, letters, upload(self.processes[process], source, what)))
-
-    def _commit_later(self, process: int) -> None:
-        if self.later:
-            what, letters, uploaded = self.later.pop(0)
-            with contextlib.suppress(MustUploadAgain, LeaseLapsed):
-                commit(self.processes[process], uploaded, what)
-                self._record(what.backup_id, letters)
 
     def _step_clock(self, seconds: float, *, noticed: bool) -> None:
         self.clock.seconds += seconds
@@ -332,11 +327,9 @@ class Processes:
 
     def _end_all(self) -> None:
         """In the order that is the hardest on what began last."""
-        if self.standing or self.later:
+        if self.standing:
             self._let_go(0)
         self._finish_all()
-        while self.later:
-            self._commit_later(0)
         self.see_that_every_backup_is_whole()
 
     def _see_that_nothing_is_left(self) -> None:

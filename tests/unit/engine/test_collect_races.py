@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from openvbs.engine.backup import _commit, _Upload, back_up, commit, upload
+from openvbs.engine.backup import _commit, _Upload, back_up, earlier_commit
 from openvbs.engine.check import check_data
 from openvbs.engine.collect import apply_collection, plan_collection
-from openvbs.engine.errors import LeaseLapsed, MustUploadAgain
+from openvbs.engine.errors import LeaseLapsed
 from openvbs.engine.facts import BackupRecord
-from openvbs.engine.format import PACKS
+from openvbs.engine.format import BACKUPS, PACKS
 from openvbs.engine.leases import EXPIRE_SECONDS
 from openvbs.engine.progress import ignore_progress, never_stop
 from openvbs.engine.reader import read_pages
@@ -196,17 +196,48 @@ def test_i8_two_collections_that_condemn_different_copies_keep_one(workers, stor
     assert_whole(one, kept, content)
 
 
-def test_i3_a_commit_without_a_lease_since_the_upload_proves_every_block(workers):
+class StoodStill(Exception):
+    """The process died after its commit, before it looked at its lease."""
+
+
+def commit_asleep(one: Worker, other: Worker, store: MemoryStore, content: bytes, *, dies: bool) -> str:
+    """Let one store content, stand still just before its commit while other collects it all, and go on."""
+    standing = one.begin(content)
+    create = store.create
+
+    def stand_still(name, data):
+        if not name.startswith(BACKUPS):
+            create(name, data)
+            return
+        other.collect(now=store._clock().timestamp() + EXPIRE_SECONDS + 1)
+        create(name, data)
+        if dies:
+            raise StoodStill
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "create", stand_still)
+        with pytest.raises(StoodStill if dies else LeaseLapsed):
+            standing.commit()
+    return standing.record.facts.backup_id
+
+
+def test_i10_a_writer_who_stood_still_just_before_its_commit_says_so(workers, store):
     one, other, _ = workers
-    content, what = random_bytes(3), facts()
-    uploaded = upload(one.repository, BytesSource(content), what)
-    other.collect()
-    with pytest.raises(MustUploadAgain):
-        commit(one.repository, uploaded, what)
-    assert list(one.repository.list_backups()) == []
-    uploaded = upload(one.repository, BytesSource(content), what)
-    commit(one.repository, uploaded, what)
-    assert_whole(one, what.backup_id, content)
+    backup_id = commit_asleep(one, other, store, random_bytes(3), dies=False)
+    other.repository.delete_backup(backup_id)  # as who began the work does
+    assert check_data(other.repository).ok
+
+
+def test_i10_what_an_earlier_try_committed_is_proven_and_mended(workers, store):
+    one, other, again = workers
+    content = random_bytes(3)
+    backup_id = commit_asleep(one, other, store, content, dies=True)
+    assert not check_data(other.repository).ok
+    assert earlier_commit(again.repository, backup_id) is None
+    what = facts(backup_id=backup_id)
+    back_up(again.repository, BytesSource(content), what)
+    assert_whole(other, backup_id, content)
+    assert earlier_commit(again.repository, backup_id) == again.repository.load_backup(backup_id)
 
 
 def test_i10_a_writer_whose_lease_expired_does_not_commit(workers, store):
