@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from openvbs.engine.chunker import Run, batches_of, runs_of
-from openvbs.engine.errors import BackupExists, BackupMissing, BlockMissing, Corrupt, MustUploadAgain
+from openvbs.engine.damage import note_of
+from openvbs.engine.errors import BackupExists, BackupMissing, BlockDamaged, BlockMissing, Corrupt, MustUploadAgain
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import Kind
 from openvbs.engine.hints import HintSample
@@ -130,9 +131,12 @@ class _Upload:
             try:
                 tree, packing = self._pass(parent)
                 wrong = self._hints.wrong_blocks(self._repository, self._source, self._shape)
-            except (BlockMissing, Corrupt):
+            except (BlockMissing, Corrupt) as error:
                 if parent is None:
                     raise
+                if isinstance(error, BlockDamaged):
+                    # Or the same page, built again, would be found to be stored.
+                    self._repository.note_damage(note_of(error))
                 _log.warning("the tree of the parent backup %s is damaged; all blocks are read", parent, exc_info=True)
                 parent = None
                 continue
@@ -150,7 +154,7 @@ class _Upload:
                     hints_wrong=hints_wrong,
                 )
             _log.warning("%d packs are in the index but not in the store; their blocks are stored again", len(lost))
-            self._repository.index.forget(lost)
+            self._repository.note_damage(dict.fromkeys(lost))
             parent = None  # what was taken over unread may lie in the lost packs
         raise MustUploadAgain("packs keep vanishing from the store while they are relied on; run check")
 

@@ -6,8 +6,8 @@ from openvbs.engine.check_packs import CheckState, DataCheck, OnState, begin_che
 from openvbs.engine.check_report import ByteRange, CheckReport
 from openvbs.engine.check_walk import Walk
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import BACKUPS, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
-from openvbs.engine.ids import PackId
+from openvbs.engine.format import BACKUPS, DAMAGE, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
+from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index import segment_sizes
 from openvbs.engine.pack_table import PackTable, side_by_side
 from openvbs.engine.progress import Checkpoint, OnProgress, ignore_progress, never_stop
@@ -82,7 +82,16 @@ def _check_objects(
             size = row.first // row.second
             what = "is missing" if stored is None else f"has {stored} bytes instead of {size}"
             report.note(f"pack {pack.hex()} {what}")
+            repository.note_damage({pack: _cut_off(repository, pack, stored)})
     return broken
+
+
+def _cut_off(repository: Repository, pack: PackId, stored: int | None) -> frozenset[BlockId] | None:
+    """The blocks that a pack of this size does not hold; None if it is missing."""
+    if stored is None:
+        return None
+    listing = repository.index.listing(pack)
+    return frozenset(entry.block_id for entry in listing if entry.offset_bytes + entry.length_bytes > stored)
 
 
 def _listed(repository: Repository, report: CheckReport) -> Iterator[tuple[PackId, int]]:
@@ -107,7 +116,7 @@ def _check_segments(repository: Repository, report: CheckReport, checkpoint: Che
 
 
 def _check_small(repository: Repository, report: CheckReport) -> None:
-    for prefix, kind in ((LEASES, ObjectKind.LEASE), (RECORDS, ObjectKind.RECORD)):
+    for prefix, kind in ((LEASES, ObjectKind.LEASE), (RECORDS, ObjectKind.RECORD), (DAMAGE, ObjectKind.DAMAGE)):
         for info in repository.store.list(prefix):
             try:
                 repository.codec.open_object(info.name, kind, repository.store.get(info.name))

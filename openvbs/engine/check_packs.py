@@ -11,7 +11,7 @@ import msgspec
 
 from openvbs.engine.check_report import CheckReport
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import PACK_HEADER, PackListing, pack_header, pack_name
+from openvbs.engine.format import PACK_HEADER, pack_header, pack_name
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index_run import Place
 from openvbs.engine.leases import Lease
@@ -94,6 +94,7 @@ class DataCheck:
             if state.covers(row.pack_id) and row.pack_id not in missing and row.pack_id.hex() > state.last_pack
         )
         for seen in self._in_order(rest):
+            self._note(seen)
             state.bad += [(seen.pack_id.hex(), block_id.hex()) for block_id in seen.bad]
             state.problems += seen.problems
             state.packs_checked += 1
@@ -108,6 +109,15 @@ class DataCheck:
         report.blocks_checked = state.blocks_checked
         report.bytes_checked = state.bytes_checked
         return frozenset((PackId(bytes.fromhex(pack)), BlockId(bytes.fromhex(block))) for pack, block in state.bad)
+
+    def _note(self, seen: "_PackCheck") -> None:
+        """Tell whoever writes later; durable before the state says that the pack was dealt with."""
+        if seen.is_missing:
+            self._repository.note_damage({seen.pack_id: None})
+        elif seen.bad:
+            self._repository.note_damage({seen.pack_id: frozenset(seen.bad)})
+        elif not seen.problems:
+            self._repository.forget_damage([seen.pack_id])
 
     def _in_order(self, packs: Iterator[PackId]) -> Iterator["_PackCheck"]:
         """Read several packs at once and give what was seen in the order of their ids."""
@@ -136,6 +146,7 @@ class DataCheck:
         except ObjectMissing:
             if pack not in self._repository.index.condemned:
                 seen.problems.append(f"pack {pack.hex()} is missing")
+                seen.is_missing = True
             return seen
         seen.size_bytes = len(data)
         if data[: PACK_HEADER.size] != pack_header(pack):
@@ -144,7 +155,7 @@ class DataCheck:
             listing = listing_of(self._repository.codec, pack, data)
         except EngineError as error:
             seen.problems.append(str(error))
-            listing = self._listing_from_index(pack)
+            listing = self._repository.index.listing(pack)
         seen.blocks = len(listing)
         for block_id, found in open_pack(self._repository.codec, listing, data):
             if isinstance(found, EngineError):
@@ -157,18 +168,12 @@ class DataCheck:
                 seen.problems.append(f"the index does not have block {entry.block_id.hex()} of pack {pack.hex()}")
         return seen
 
-    def _listing_from_index(self, pack: PackId) -> PackListing:
-        for segment in self._repository.index.segments_naming(frozenset([pack])):
-            for listing in self._repository.index.read_segment(segment):
-                if listing.pack_id == pack:
-                    return listing
-        return PackListing(pack, 0, b"")
-
 
 @dataclass(slots=True)
 class _PackCheck:
     pack_id: PackId
     size_bytes: int = 0
     blocks: int = 0
+    is_missing: bool = False
     bad: list[BlockId] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -24,6 +24,7 @@ DEAD_PACKS_MAX = 100_000
 """Packs condemned by one collection at most, so that candidates and verdict stay far below an object's limit."""
 REWRITE_PACKS_MAX = 256
 """Packs copied by one collection at most; the next one goes on."""
+_NOTHING: frozenset[BlockId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,9 @@ class CollectionResult:
 def plan_collection(
     repository: Repository, now: float | None = None, checkpoint: Checkpoint = never_stop
 ) -> CollectionPlan:
-    """See what could be given back; changes nothing but a lease. Fails if any backup or the index is damaged.
+    """See what could be given back; changes nothing but a lease and what is noted of packs that are gone.
+
+    Fails if any backup or the index is damaged.
 
     Ages of leases are told by the store's own clock, unless now (seconds since 1970) is given.
     """
@@ -67,6 +70,11 @@ def plan_collection(
         young_since = _young_since(repository, lease, now)
         marking = Marking(repository, checkpoint)
         sorted_out = _sort_out(repository, marking, young_since)
+        if sorted_out.lost:
+            # Blocks counted as needed there may lie elsewhere too, and are needed there then.
+            repository.note_damage(dict.fromkeys(sorted_out.lost))
+            marking = Marking(repository, checkpoint)
+            sorted_out = _sort_out(repository, marking, young_since)
         return CollectionPlan(
             dead=frozenset(sorted_out.dead),
             bytes_dead=sorted_out.bytes_dead,
@@ -101,6 +109,7 @@ def apply_collection(
             stages = sort_by_stage(repository, lease, now)
         deleted, freed = carry_out(repository, stages.decided, checkpoint)
         merge_segments(repository)
+        _forget_damage_of_gone(repository)
         forget_old_verdicts(repository, lease, now)
         left = [collection.condemned for collection in (*stages.undecided, *stages.waiting)]
         return CollectionResult(
@@ -109,6 +118,13 @@ def apply_collection(
             packs_copied=len(copied),
             packs_waiting=len(frozenset().union(*left)),
         )
+
+
+def _forget_damage_of_gone(repository: Repository) -> None:
+    """Nobody can come to rely on a pack that no segment names any more."""
+    for pack in list(repository.index.damage):
+        if not repository.index.segments_naming(frozenset([pack])):
+            repository.forget_damage([pack])
 
 
 def _young_since(repository: Repository, lease: Lease, now: float | None) -> float:
@@ -127,6 +143,8 @@ class _SortedOut:
     sparse: list[PackId] = field(default_factory=list)
     bytes_sparse: int = 0
     bytes_copied: int = 0
+    lost: list[PackId] = field(default_factory=list)
+    """Needed packs that are named but not stored, of which nobody has noted it yet."""
     waiting: int = 0
     left: int = 0
 
@@ -147,7 +165,10 @@ def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _
                 continue
             found.dead.append(pack)
             found.bytes_dead += info.size_bytes if info is not None else 0
-        elif info is not None and usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
+        elif info is None:
+            if repository.index.damage.get(pack, _NOTHING) is not None:
+                found.lost.append(pack)
+        elif usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
             found.sparse.append(pack)
             found.bytes_sparse += info.size_bytes
             found.bytes_copied += usage.first
@@ -155,7 +176,10 @@ def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _
 
 
 def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[BlockId]:
-    listing = read_listing(repository.store, repository.codec, pack)
+    try:
+        listing = read_listing(repository.store, repository.codec, pack)
+    except EngineError:
+        listing = repository.index.listing(pack)  # the pack is cut off; what is left of it may be needed
     return [entry.block_id for entry in listing if marking.is_needed_in(entry.block_id, pack)]
 
 

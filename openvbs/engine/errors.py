@@ -39,6 +39,16 @@ class Corrupt(EngineError):
     """Stored bytes are not what was written; `check` says which backups need them."""
 
 
+class BlockDamaged(Corrupt):
+    """A block or page is damaged wherever it lies."""
+
+    def __init__(self, message: str, block_id: bytes, packs: frozenset[bytes]) -> None:
+        super().__init__(message)
+        self.block_id = block_id
+        self.packs = packs
+        """Where it lies."""
+
+
 class BlockMissing(EngineError):
     """A block that a backup needs is in no pack that the index names."""
 

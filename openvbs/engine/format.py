@@ -32,6 +32,7 @@ COLLECTIONS = "collections/"
 REFERENCES = "references/"
 REMOVALS = "removals/"
 RECORDS = "records/"
+DAMAGE = "damage/"
 
 PACK_MAGIC = b"OVBSPACK"
 TRAILER_MAGIC = b"OVBSTAIL"
@@ -78,6 +79,7 @@ class ObjectKind(IntEnum):
     CANDIDATES = 4
     VERDICT = 5
     RECORD = 6
+    DAMAGE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,19 @@ def pack_name(pack_id: PackId) -> str:
 def parse_pack_name(name: str) -> PackId | None:
     """The id in a name below ``packs/``, or None for a name that is not a pack's."""
     text = name.rpartition("/")[2]
-    if len(text) != 32 or name != f"{PACKS}{text[:2]}/{text}" or not set(text) <= set("0123456789abcdef"):
+    return _parse_pack_id(text) if name == f"{PACKS}{text[:2]}/{text}" else None
+
+
+def damage_name(pack: PackId) -> str:
+    return DAMAGE + pack.hex()
+
+
+def parse_damage_name(name: str) -> PackId | None:
+    """The id of the pack of which a note below ``damage/`` tells, or None for a name that is not a note's."""
+    return _parse_pack_id(name[len(DAMAGE) :])
+
+
+def _parse_pack_id(text: str) -> PackId | None:
+    if len(text) != 32 or not set(text) <= set("0123456789abcdef"):
         return None
     return PackId(bytes.fromhex(text))

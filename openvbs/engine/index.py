@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from openvbs.engine.codec import Codec
+from openvbs.engine.damage import Damage
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import SEGMENTS, ObjectKind, PackListing, pack_segment, parse_segment
 from openvbs.engine.ids import BlockId, PackId, new_object_id
@@ -21,6 +22,7 @@ RUNS_MAX = 8
 _LOAD_THREADS = 8
 _SEGMENT = re.compile("[0-9a-f]{32}")
 _REFRESH_TRIES_MAX = 10
+_NONE: frozenset[BlockId] = frozenset()
 
 
 class Index:
@@ -41,40 +43,40 @@ class Index:
         """Packs that a collection may delete: a writer must not rely on them (I6)."""
         self.damaged: dict[bytes, EngineError] = {}
         """Segments that could not be opened at the last refresh, and why."""
-        self._lost: frozenset[PackId] = frozenset()
+        self.damage: Damage = {}
+        """What is known to be damaged where it lies: a writer must not rely on it either."""
 
     def find(self, block_id: BlockId) -> Place | None:
-        """A place of the block, best in a pack that is not condemned."""
-        condemned = None
+        """A place of the block: best one to rely on, or else one that is condemned, or else a damaged one."""
+        condemned = damaged = None
         for place in self.find_all(block_id):
-            if place.pack_id not in self.condemned:
+            if self.is_damaged(block_id, place.pack_id):
+                damaged = place
+            elif place.pack_id in self.condemned:
+                condemned = place
+            else:
                 return place
-            condemned = place
-        return condemned
+        return condemned or damaged
 
     def find_lasting(self, block_id: BlockId) -> Place | None:
-        """A place of the block in a pack that is not condemned: what a writer may rely on."""
+        """A place that is not condemned nor known to be damaged: what a writer may rely on."""
         for place in self.find_all(block_id):
-            if place.pack_id not in self.condemned:
+            if place.pack_id not in self.condemned and not self.is_damaged(block_id, place.pack_id):
                 return place
         return None
 
-    def find_all(self, block_id: BlockId) -> Iterable[Place]:
-        """Every place of the block in packs that are not known to be lost."""
-        # Recent is read first: entries that leave it meanwhile are in the runs by then.
-        recent, runs, lost = self._recent, self._runs, self._lost
-        for place in recent.find(block_id):
-            if place.pack_id not in lost:
-                yield place
-        for run in runs:
-            for _position, place in run.find(block_id):
-                if place.pack_id not in lost:
-                    yield place
+    def is_damaged(self, block_id: BlockId, pack: PackId) -> bool:
+        """True if the block is known to be lost or damaged in this pack."""
+        blocks = self.damage.get(pack, _NONE)
+        return blocks is None or block_id in blocks
 
-    def forget(self, packs: Iterable[PackId]) -> None:
-        """Never again answer with these packs: they are named, but not in the store."""
-        with self._lock:
-            self._lost |= frozenset(packs)
+    def find_all(self, block_id: BlockId) -> Iterable[Place]:
+        """Every place of the block, good or not."""
+        # Recent is read first: entries that leave it meanwhile are in the runs by then.
+        recent, runs = self._recent, self._runs
+        yield from recent.find(block_id)
+        for run in runs:
+            yield from (place for _position, place in run.find(block_id))
 
     def pack_rows(self) -> Iterator[PackRow]:
         """Every pack as each segment names it, as of now. Rows are made one by one: there may be a million."""
@@ -110,6 +112,14 @@ class Index:
         """The listings of one segment of the store."""
         name = SEGMENTS + segment.hex()
         return parse_segment(self._codec.open_object(name, ObjectKind.SEGMENT, self._store.get(name)))
+
+    def listing(self, pack: PackId) -> PackListing:
+        """What the segments say of a pack; nothing if none names it."""
+        for segment in self.segments_naming(frozenset([pack])):
+            for listing in self.read_segment(segment):
+                if listing.pack_id == pack:
+                    return listing
+        return PackListing(pack, 0, b"")
 
     def refresh(self) -> None:
         """Answer from the segments that are in the store now, and only from those."""

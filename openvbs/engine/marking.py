@@ -88,18 +88,35 @@ class Marking:
         return read_pages(self._repository, [page_id for page_id in ids if self._mark(page_id)])
 
     def _mark(self, block_id: BlockId) -> bool:
-        """Mark where the block lies; True if it was not marked yet."""
+        """Mark where the block lies; True if it was not marked yet.
+
+        One place is enough if it is whole as far as is known, and not condemned. Else every place counts.
+        """
         condemned: list[PackId] = []
+        damaged: list[tuple[bytearray, int]] = []
+        is_damaged = self._repository.index.is_damaged if self._repository.index.damage else _is_not
         for run, bits in zip(self._runs, self._bits, strict=True):
             for position, place in run.find(block_id):
                 if place.pack_id in self._condemned:
                     condemned.append(place.pack_id)
                     continue
                 mask = 1 << (position & 7)
+                if is_damaged(block_id, place.pack_id):
+                    damaged.append((bits, position))
+                    continue
                 was_marked = bits[position >> 3] & mask
                 bits[position >> 3] |= mask
                 return not was_marked
-        if not condemned:
+        if not condemned and not damaged:
             raise BlockMissing(block_id)
         self.needed_condemned.update(condemned)
-        return True
+        was_marked = bool(damaged)
+        for bits, position in damaged:
+            mask = 1 << (position & 7)
+            was_marked = was_marked and bool(bits[position >> 3] & mask)
+            bits[position >> 3] |= mask
+        return not was_marked
+
+
+def _is_not(_block_id: BlockId, _pack: PackId) -> bool:
+    return False

@@ -29,8 +29,9 @@ class ParentTree:
         self._repository = repository
         self._tree = tree
         self._shape = shape
-        self.may_trust = not repository.index.condemned and not repository.index.damaged
-        """False if what the tree names may lie in condemned or unlisted packs: each id must be looked up (I7)."""
+        index = repository.index
+        self.may_trust = not index.condemned and not index.damaged and not index.damage
+        """False if what the tree names may lie where no writer relies on it: each id must be looked up (I7)."""
         self._leaves = leaf_page_ids(tree, lambda ids: read_pages(repository, ids))
         self._first_leaf = 0
         self._page_ids: list[BlockId] = []

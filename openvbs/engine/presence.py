@@ -3,7 +3,8 @@
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 
-from openvbs.engine.errors import BlockMissing, MustUploadAgain
+from openvbs.engine.damage import note_of
+from openvbs.engine.errors import BlockDamaged, BlockMissing, MustUploadAgain
 from openvbs.engine.format import PACKS, pack_name, parse_pack_name
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
 from openvbs.engine.reader import read_pages
@@ -51,10 +52,14 @@ def prove_tree(repository: Repository, tree: Tree) -> None:
             return read_pages(repository, ids)
         except BlockMissing as error:
             raise MustUploadAgain(str(error)) from error
+        except BlockDamaged as error:
+            repository.note_damage(note_of(error))  # or the next upload would find it to be stored
+            raise MustUploadAgain(str(error)) from error
 
     for leaf in leaves(tree, read_proven):
         prove(leaf.ids or [])
     if lost := lost_packs(repository, packs):
+        repository.note_damage(dict.fromkeys(lost))
         raise MustUploadAgain(f"{len(lost)} packs have gone since the upload")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from openvbs.engine.errors import BlockMissing, Corrupt, EngineError
+from openvbs.engine.errors import BlockDamaged, BlockMissing, Corrupt, EngineError
 from openvbs.engine.format import pack_name
 from openvbs.engine.ids import BlockId
 from openvbs.engine.index_run import Place
@@ -45,18 +45,23 @@ def try_read_blocks(repository: Repository, ids: Iterable[BlockId]) -> Iterator[
     for _pack, group in groupby(placed, key=lambda item: item[0].pack_id):
         for together in _ranges(list(group)):
             for place, block_id, result in _read_range(repository, together):
-                good = _read_elsewhere(repository, block_id, place) if isinstance(result, EngineError) else None
-                yield block_id, good or result
+                yield block_id, _read_elsewhere(repository, block_id, place, result)
 
 
-def _read_elsewhere(repository: Repository, block_id: BlockId, bad: Place) -> bytes | None:
-    """The block from another place than the bad one, if it lies in several."""
-    for place in repository.index.find_all(block_id):
-        if place != bad:
-            for _place, _id, result in _read_range(repository, [(place, block_id)]):
-                if not isinstance(result, EngineError):
-                    return result
-    return None
+def _read_elsewhere(
+    repository: Repository, block_id: BlockId, first: Place, found: bytes | EngineError
+) -> bytes | EngineError:
+    """What was found at the first place, or the block from another one if it was bad there and lies in several."""
+    if not isinstance(found, EngineError):
+        return found
+    places = set(repository.index.find_all(block_id)) | {first}
+    for place in sorted(places - {first}):
+        for _place, _id, result in _read_range(repository, [(place, block_id)]):
+            if not isinstance(result, EngineError):
+                return result
+    if isinstance(found, Corrupt):
+        return BlockDamaged(str(found), block_id, frozenset(place.pack_id for place in places))
+    return found
 
 
 def _ranges(placed: list[_Placed]) -> Iterator[list[_Placed]]:

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import msgspec
 from openvbs.clock import utc_now
 from openvbs.engine.codec import Codec
 from openvbs.engine.condemned import list_collections, read_collection
+from openvbs.engine.damage import Damage, drop_damage, joined, put_damage, read_damage
 from openvbs.engine.errors import BackupMissing, Corrupt, EngineError, RepositoryMissing, UnknownFormat
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import (
@@ -28,7 +29,7 @@ from openvbs.engine.format import (
     ObjectKind,
 )
 from openvbs.engine.header import Header, open_header, pack_header
-from openvbs.engine.ids import BlockId
+from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index import Index
 from openvbs.engine.keys import (
     KEY_BYTES,
@@ -126,7 +127,7 @@ class Repository:
             yield lease
 
     def refresh(self) -> None:
-        """Bring the index and what is condemned up to date with the store."""
+        """Bring the index, and what of it is condemned or damaged, up to date with the store."""
         self.damaged_collections = {}
         condemned = []
         for collection_id in list_collections(self.store):
@@ -135,7 +136,22 @@ class Repository:
             except EngineError as error:
                 self.damaged_collections[collection_id] = error
         self.index.condemned = frozenset().union(*condemned)
+        self.index.damage = read_damage(self.store, self.codec)
         self.index.refresh()
+
+    def note_damage(self, found: Damage) -> None:
+        """Remember, durably and for everybody, that these blocks are lost or damaged in these packs."""
+        known = self.index.damage
+        more = {pack: joined(blocks, known.get(pack, frozenset())) for pack, blocks in found.items()}
+        more = {pack: blocks for pack, blocks in more.items() if pack not in known or blocks != known[pack]}
+        put_damage(self.store, self.codec, more)
+        self.index.damage = {**self.index.damage, **more}
+
+    def forget_damage(self, packs: Iterable[PackId]) -> None:
+        """Take back what is noted of these packs: they were found to be good, or are gone for good."""
+        noted = frozenset(packs) & self.index.damage.keys()
+        drop_damage(self.store, noted)
+        self.index.damage = {pack: blocks for pack, blocks in self.index.damage.items() if pack not in noted}
 
     def refuse_unknown_condemned(self) -> None:
         """Corrupt if it is not known what is condemned: nothing stored may be relied on then (I6), nor be deleted."""

@@ -54,7 +54,17 @@ def test_the_document_states_the_constants_of_the_code():
     text = DOCUMENT.read_text()
     for name in ("PACK_MAGIC", "TRAILER_MAGIC", "OBJECT_MAGIC"):
         assert f"`{getattr(stored_format, name).decode()}`" in text
-    for name in ("PACKS", "SEGMENTS", "BACKUPS", "LEASES", "COLLECTIONS", "REFERENCES", "REMOVALS", "HEADER_NAME"):
+    for name in (
+        "PACKS",
+        "SEGMENTS",
+        "BACKUPS",
+        "LEASES",
+        "COLLECTIONS",
+        "REFERENCES",
+        "REMOVALS",
+        "DAMAGE",
+        "HEADER_NAME",
+    ):
         assert f"`{getattr(stored_format, name)}" in text
     for kind in stored_format.ObjectKind:
         assert re.search(rf"\b{kind.value} (index )?{kind.name.lower()}\b", text)
@@ -63,7 +73,7 @@ def test_the_document_states_the_constants_of_the_code():
 
 def test_every_invariant_of_the_document_has_a_test_that_names_it():
     wanted = {f"I{number}" for number in re.findall(r"^- \*\*I(\d+)\*\*", DOCUMENT.read_text(), re.MULTILINE)}
-    assert len(wanted) == 16
+    assert len(wanted) == 17
     tests = "".join(path.read_text() for path in (Path(__file__).parents[1]).rglob("test_*.py"))
     named = {match.upper() for match in re.findall(r"\b(I\d+)\b|test_(i\d+)_", tests) for match in match if match}
     assert wanted <= named, sorted(wanted - named)

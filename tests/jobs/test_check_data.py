@@ -55,6 +55,11 @@ def test_a_check_finds_damage_and_the_backups_concerned_say_so(site: Site) -> No
             restore_backup(site.service, ALPHA, damaged, NewRestore())
         _, _, job = restore_backup(site.service, ALPHA, whole, NewRestore())
         site.succeeded(job)
+        again, job = create_backup(site.service, ALPHA, NewBackup(volume_id=found.volume_id, name="again"))
+        site.succeeded(job)
+        assert MIB > site.backup(again.id).bytes_stored > 0  # what was damaged, anew
+        _, _, job = restore_backup(site.service, ALPHA, again.id, NewRestore())
+        site.succeeded(job)
     newest = max(ended_checks(site), key=lambda job: job.end_time)
     assert newest.status == "FAIL"
     assert "1 backups are damaged" in newest.fail_reason

@@ -136,8 +136,13 @@ def test_a_condemned_pack_is_no_place_to_rely_on():
     index.condemned = frozenset([pack_id(1), pack_id(2)])
     assert index.find_lasting(block_id(5)) is None
     assert index.find(block_id(5)) is not None
-    index.forget([pack_id(1), pack_id(2)])
-    assert index.find(block_id(5)) is None
+    index.condemned = frozenset()
+    index.damage = {pack_id(1): frozenset([block_id(5)])}
+    assert index.find_lasting(block_id(5)).pack_id == pack_id(2)
+    assert index.find(block_id(5)).pack_id == pack_id(2)
+    index.damage = {pack_id(1): None, pack_id(2): None}
+    assert index.find_lasting(block_id(5)) is None
+    assert index.find(block_id(5)) is not None
     index.close()
 
 
