@@ -4,12 +4,17 @@ An event is owed from the transaction that wrote it until its line is durable, s
 two, or a failure of the disk, lets its line be written again: readers tell by the event's id.
 """
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from openvbs.db import audit
 from openvbs.db.session import Database
+from openvbs.domain.audit import AuditEvent
 from openvbs.files import sync_folder
 from openvbs.jobs.cadf import cadf_of
 
@@ -36,28 +41,51 @@ class Notifications:
         with self._database.read() as connection:
             if not audit.is_any_owed(connection):
                 return 0
-        with self._database.write() as connection:
+        with _open_alone(self._path) as file:
+            if self._database.is_sqlite:
+                return self._send_without_lock(file)
+            with self._database.write() as connection:
+                # Workers on other machines have files of their own; the locked rows keep them from sending the same.
+                events = audit.owed(connection, limit=AT_ONCE_MAX)
+                _append(file, events)
+                audit.mark_sent(connection, [event.id for event in events])
+        return len(events)
+
+    def _send_without_lock(self, file: FileIO) -> int:
+        """Sync before the transaction begins: SQLite's other writers, requests among them, wait while one is open.
+
+        The file's lock is enough here: who shares an SQLite database shares the machine and its settings.
+        """
+        with self._database.read() as connection:
             events = audit.owed(connection, limit=AT_ONCE_MAX)
-            if events:
-                lines = [json.dumps(cadf_of(event), separators=(",", ":")) for event in events]
-                _append(self._path, "".join(f"{line}\n" for line in lines).encode())
+        if events:
+            _append(file, events)
+            with self._database.write() as connection:
                 audit.mark_sent(connection, [event.id for event in events])
         return len(events)
 
 
-def _append(path: Path, data: bytes) -> None:
-    """Durable on return. Opened each time, so that the file may be rotated away."""
+@contextmanager
+def _open_alone(path: Path) -> Iterator[FileIO]:
+    """The file, while nobody else has it so. Opened each time, so that it may be rotated away."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        if _is_torn(file.fileno()):
-            data = b"\n" + data
-        written = file.write(data)
-        if written != len(data):
-            raise OSError(f"{path}: only {written} of {len(data)} bytes were written")
-        os.fsync(file.fileno())
-    if is_new:
-        sync_folder(path.parent)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if is_new:
+            sync_folder(path.parent)
+        yield file
+
+
+def _append(file: FileIO, events: list[AuditEvent]) -> None:
+    """A line for each, durable on return."""
+    data = b"".join(json.dumps(cadf_of(event), separators=(",", ":")).encode() + b"\n" for event in events)
+    if _is_torn(file.fileno()):
+        data = b"\n" + data
+    written = file.write(data)
+    if written != len(data):
+        raise OSError(f"{file.name}: only {written} of {len(data)} bytes were written")
+    os.fsync(file.fileno())
 
 
 def _is_torn(descriptor: int) -> bool:
