@@ -1,18 +1,8 @@
-"""A progress bar for work that takes a while."""
+"""A progress bar for work that takes a while. Where nobody looks at a terminal, rich is not even imported."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from openvbs.engine.progress import OnProgress, ignore_progress
 from openvbs.engine.progress import Progress as Done
@@ -21,10 +11,19 @@ from openvbs.engine.progress import Progress as Done
 @contextmanager
 def byte_bar(label: str) -> Iterator[OnProgress]:
     """A bar on standard error while the context lasts, gone afterwards; nothing at all where that is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield ignore_progress
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,7 +31,7 @@ def byte_bar(label: str) -> Iterator[OnProgress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
 
         def show(done: Done) -> None:
@@ -44,12 +43,13 @@ def byte_bar(label: str) -> Iterator[OnProgress]:
 @contextmanager
 def count_bar(label: str) -> Iterator[Callable[..., None]]:
     """Like byte_bar, for a number of things: told how many are done and, where that is known, of how many."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda *_: None
         return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
-    ) as bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total=None: bar.update(task, completed=done, total=total)

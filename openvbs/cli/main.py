@@ -1,13 +1,12 @@
-"""The command ``openvbs``. Each sub-command is imported only when it is asked for: some need half a second."""
+"""The command ``openvbs``."""
 
-import importlib
 import os
 
 import click
 
+from openvbs.cli.lazy import LazyGroup
 from openvbs.errors import OpenVbsError
 
-# name -> (module:attribute, the line that --help shows)
 COMMANDS = {
     "serve": ("openvbs.cli.serve:serve", "Run the whole service: API, worker and, unless configured, Keystone."),
     "api": ("openvbs.cli.serve:api", "Run one API process."),
@@ -24,22 +23,8 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are named in COMMANDS; errors that we foresaw become one sentence and exit code 1."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+class _Main(LazyGroup):
+    """Errors that we foresaw become one sentence and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -48,7 +33,7 @@ class LazyGroup(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=_Main, lazy=COMMANDS)
 @click.version_option(package_name="openvbs")
 def main() -> None:
     """OpenVBS: back up volumes, restore them, share backups with other projects."""

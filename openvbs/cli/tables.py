@@ -1,15 +1,14 @@
-"""How commands print: tables for people, JSON for programs."""
+"""How commands print: tables for people, JSON for programs, which do not wait for rich to be imported."""
 
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from openvbs.units import MIB
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_OF_A_PIPE = 1000
 """Columns when nobody looks: wide enough that nothing is ever broken or cut."""
@@ -22,6 +21,9 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
     """Rows under headings; long values are folded on a narrow terminal, never cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -32,6 +34,8 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) ->
 
 def print_record(pairs: Iterable[tuple[str, str | None]]) -> None:
     """One thing, a line per field."""
+    from rich.table import Table
+
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -45,5 +49,7 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / MIB:,.1f} MiB" if size_bytes >= MIB else f"{size_bytes:,} bytes"
 
 
-def _console() -> Console:
+def _console() -> "Console":
+    from rich.console import Console
+
     return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)

@@ -129,8 +129,7 @@ class _Upload:
         hints_wrong = 0
         for _ in range(_TRIES_MAX):
             try:
-                tree, packing = self._pass(parent)
-                wrong = self._hints.wrong_blocks(self._repository, self._source, self._shape)
+                tree, packing, wrong = self._pass(parent)
             except (BlockMissing, Corrupt) as error:
                 if parent is None:
                     raise
@@ -158,7 +157,8 @@ class _Upload:
             parent = None  # what was taken over unread may lie in the lost packs
         raise MustUploadAgain("packs keep vanishing from the store while they are relied on; run check")
 
-    def _pass(self, parent: str | None) -> tuple[Tree, Packing]:
+    def _pass(self, parent: str | None) -> tuple[Tree, Packing, list[int]]:
+        """The volume once; also the blocks of a sample that are not what the hints say."""
         self._stats = BackupStats(blocks_total=self._shape.blocks)
         self._bytes_done = 0
         self._hints = HintSample()
@@ -171,10 +171,13 @@ class _Upload:
             except BaseException:
                 self._keep_for_next_try(packing)
                 raise
-            packing.flush()
+            # While the disk has the last packs, the processors have time for the sample.
+            with ThreadPoolExecutor(1, thread_name_prefix="sample") as pool:
+                sample = pool.submit(self._hints.wrong_blocks, self._repository, self._source, self._shape)
+                packing.flush()
+            return tree, packing, sample.result()
         finally:
             packing.close()
-        return tree, packing
 
     def _keep_for_next_try(self, packing: Packing) -> None:
         try:
