@@ -1,7 +1,7 @@
-"""The metadata of a volume or a snapshot: texts by key that the project keeps for itself."""
+"""The metadata of a volume or a snapshot, and the tags of a volume: texts by key that the project keeps for itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openvbs.actions.service import Service
@@ -14,15 +14,17 @@ Metadata = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What has metadata: its word in the policy, how it is found and changed, and its absence."""
+    """What has metadata: its word in the policy, how it is found and changed, its absence, and where the texts lie."""
 
     name: str
     find: Callable[..., Any]
     update: Callable[..., bool]
     missing: type[NotFound]
+    column: str = "metadata"
 
 
 VOLUME = Kind("volume", volumes.find_volume, volumes.update_volume, VolumeNotFound)
+VOLUME_TAGS = replace(VOLUME, column="tags")
 SNAPSHOT = Kind("snapshot", volumes.find_snapshot, volumes.update_snapshot, SnapshotNotFound)
 
 
@@ -33,7 +35,7 @@ def get_metadata(service: Service, caller: Caller, kind: Kind, wanted_id: str) -
         found = kind.find(connection, wanted_id, project_id=_owner(caller))
     if found is None:
         raise kind.missing(wanted_id)
-    return dict(found.metadata)
+    return dict(getattr(found, kind.column))
 
 
 def change_metadata(
@@ -49,8 +51,8 @@ def change_metadata(
         found = kind.find(connection, wanted_id, project_id=_owner(caller), for_update=True)
         if found is None:
             raise kind.missing(wanted_id)
-        changed = change(dict(found.metadata))
-        kind.update(connection, wanted_id, now=service.clock(), metadata=changed)
+        changed = change(dict(getattr(found, kind.column)))
+        kind.update(connection, wanted_id, now=service.clock(), **{kind.column: changed})
     return changed
 
 

@@ -34,6 +34,7 @@ _SHARING = f"{_P2}/os-vendor-backup-sharing"
 _CLOUD = f"{_P2}/cloudbackups"
 _POLICIES = f"{_P2}/backuppolicy"
 _ONE_POLICY = f"{_POLICIES}/{{policy_id}}"
+_VOLUME_TAGS = f"{_P2}/os-vendor-tags/volumes/{{volume_id}}"
 _RESOURCES = f"{_P2}/backuppolicyresources"
 
 _VBS_ROUTES = (
@@ -144,6 +145,8 @@ ROUTES = (
     *_VBS_ROUTES,
     *_POLICY_ROUTES,
     *_native_routes(_P2),
+    Route("GET", _VOLUME_TAGS, volumes.show_tags, "volume:show", NATIVE),
+    Route("PUT", _VOLUME_TAGS, volumes.set_tags, "volume:update", NATIVE),
     *_v3_routes("/v3/{project_id}"),
     *_v3_routes("/v3"),
 )

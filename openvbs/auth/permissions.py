@@ -150,9 +150,17 @@ ACTIONS: Mapping[str, tuple[str, str, tuple[tuple[str, str], ...]]] = MappingPro
             ),
         ),
         "volume:list": (ANYONE, "List volumes.", (("GET", f"{_V3}/volumes"), ("GET", f"{_V3}/volumes/detail"))),
-        "volume:show": (ANYONE, "Show a volume.", (("GET", f"{_V3}/volumes/{{id}}"),)),
+        "volume:show": (
+            ANYONE,
+            "Show a volume, or its tags.",
+            (("GET", f"{_V3}/volumes/{{id}}"), ("GET", f"{_V2}/os-vendor-tags/volumes/{{id}}")),
+        ),
         "volume:create": (WRITER, "Create a volume.", (("POST", f"{_V3}/volumes"),)),
-        "volume:update": (WRITER, "Rename or describe a volume.", (("PUT", f"{_V3}/volumes/{{id}}"),)),
+        "volume:update": (
+            WRITER,
+            "Rename, describe or tag a volume.",
+            (("PUT", f"{_V3}/volumes/{{id}}"), ("PUT", f"{_V2}/os-vendor-tags/volumes/{{id}}")),
+        ),
         "volume:delete": (WRITER, "Delete a volume.", (("DELETE", f"{_V3}/volumes/{{id}}"),)),
         "volume:extend": (WRITER, "Extend a volume.", (("POST", f"{_V3}/volumes/{{id}}/action"),)),
         "snapshot:list": (

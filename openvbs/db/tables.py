@@ -74,6 +74,7 @@ volumes = sa.Table(
     sa.Column("source_volid", ID),
     sa.Column("metadata", sa.JSON, nullable=False),
     sa.Column("image_metadata", sa.JSON, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False, server_default="{}"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime),
     sa.Column("deleted_at", UtcDateTime),

@@ -79,6 +79,7 @@ class Volume:
     source_volid: str | None
     metadata: dict[str, str] = field(default_factory=dict)
     image_metadata: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     created_at: datetime
     updated_at: datetime | None
 

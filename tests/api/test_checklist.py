@@ -33,6 +33,8 @@ V2 = (
     ("POST", "backuppolicy/{id}/tags/action"),
     ("DELETE", "backuppolicy/{id}/tags/{key}"),
     ("POST", "backuppolicyresources"),
+    ("GET", "os-vendor-tags/volumes/{id}"),
+    ("PUT", "os-vendor-tags/volumes/{id}"),
     ("POST", "backuppolicyresources/{id}/deleted_resources"),
     ("GET", "jobs/{id}"),
 )

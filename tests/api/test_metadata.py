@@ -111,3 +111,30 @@ def test_changes_at_once_lose_no_key(alpha: Client, one: str, at_once: Callable[
 
     assert at_once(add, 8) == [200] * 8
     assert len(alpha.get(f"/v3/{{p}}/{one}/metadata")["metadata"]) == 9
+
+
+def test_tags_of_a_volume_are_what_was_put_last(alpha: Client, service: Service) -> None:
+    """As Terraform's opentelekomcloud provider keeps them: a map that is set as a whole, apart from the metadata."""
+    volume_id = add_volume(service, ALPHA)
+    target = f"/v2/{{p}}/os-vendor-tags/volumes/{volume_id}"
+    assert alpha.get(target) == {"tags": {}}
+    for tags in ({"foo": "bar", "key": "välue with space"}, {"foo": ""}, {}):
+        answer = alpha.send("PUT", target, body={"tags": tags})
+        assert (answer.status, answer.json()) == (200, {"tags": tags})
+        assert alpha.get(target) == {"tags": tags}
+    shown = alpha.get(f"/v2/{{p}}/volumes/{volume_id}")["volume"]
+    assert shown["metadata"] == {"owner": "keeps this"}
+    assert "tags" not in shown
+    assert alpha.send("GET", f"/v2/{{p}}/os-vendor-tags/volumes/{UNKNOWN}").status == 404
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [[], "x", {"k": 1}, {"": "v"}, {"k" * 37: "v"}, {"k": "v" * 44}, {"a/b": "v"}, dict.fromkeys("abcdefghijk", "v")],
+)
+def test_tags_that_no_volume_may_have_change_nothing(alpha: Client, service: Service, tags: Any) -> None:
+    target = f"/v2/{{p}}/os-vendor-tags/volumes/{add_volume(service, ALPHA)}"
+    assert alpha.send("PUT", target, body={"tags": {"k": "v"}}).status == 200
+    answer = alpha.send("PUT", target, body={"tags": tags})
+    assert (answer.status, answer.json()["badRequest"]["code"]) == (400, 400)
+    assert alpha.get(target) == {"tags": {"k": "v"}}

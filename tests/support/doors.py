@@ -176,5 +176,9 @@ def _kept(n: str, kind: str, new: dict[str, Any], sees: int, removes: int) -> di
 
 DOORS: dict[tuple[str, str], Door] = {
     **VBS,
+    ("GET", "/v2/{project_id}/os-vendor-tags/volumes/{volume_id}"): read(f"{_V2}/os-vendor-tags/volumes/{{volume}}"),
+    ("PUT", "/v2/{project_id}/os-vendor-tags/volumes/{volume_id}"): write(
+        f"{_V2}/os-vendor-tags/volumes/{{volume}}", 200, {"tags": {"k": "v"}}
+    ),
     **{key: door for base in NATIVE_BASES for key, door in _native(base).items()},
 }

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from openvbs.api import body
+from openvbs.api.native.texts import Metadata, Tags, Text
 from openvbs.api.wire import BAD_REQUEST, Call, WireError
 from openvbs.domain.backup import BackupStatus, NewBackup, NewRestore
 from openvbs.domain.errors import VolumeNotFound
@@ -29,10 +30,6 @@ def _one_of(words: Collection[str]) -> str:
 
 # What extra_json_schema says is checked below, with messages of our own.
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
-Text = Annotated[str, Meta(max_length=255)]
-KEY_PATTERN = r"^[a-zA-Z0-9_:. /-]{1,255}\Z"
-Key = Annotated[str, Meta(pattern=KEY_PATTERN)]
-Metadata = dict[Key, Text]
 Flag = bool | Annotated[str, Meta(extra_json_schema={"pattern": _one_of(_TRUE | _FALSE)})]
 Off = (
     Annotated[bool, Meta(extra_json_schema={"const": False})]
@@ -325,6 +322,11 @@ def quota_set(call: Call) -> dict[str, Any]:
 def metadata(call: Call) -> dict[str, str]:
     """POST and PUT of all metadata."""
     return _envelope(call, "metadata", Metadata)
+
+
+def tags(call: Call) -> dict[str, str]:
+    """PUT of all tags."""
+    return _envelope(call, "tags", Tags)
 
 
 def metadata_item(call: Call) -> tuple[str, str]:

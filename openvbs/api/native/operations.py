@@ -1,6 +1,6 @@
 """The handlers of the native dialect, described. Metadata has its own, since volumes and snapshots have it alike."""
 
-from openvbs.api.native import backups, bodies, lists, metadata, quotas, shown, snapshots, volumes
+from openvbs.api.native import backups, bodies, lists, metadata, quotas, shown, snapshots, texts, volumes
 from openvbs.api.operation import AnyOf, Body, ByVersion, Operation, Page, Query, Schema, Under
 from openvbs.api.query import LIMIT, MARKER, OFFSET
 from openvbs.api.wire import Handler
@@ -13,7 +13,7 @@ ONE_ITEM: Schema = {
     "type": "object",
     "minProperties": 1,
     "maxProperties": 1,
-    "propertyNames": {"pattern": bodies.KEY_PATTERN},
+    "propertyNames": {"pattern": texts.KEY_PATTERN},
     "additionalProperties": {"type": "string", "maxLength": 255},
     "description": "The key of the path and its value.",
 }
@@ -60,7 +60,7 @@ _BACKUP_LISTED = (*_listed(lists.BACKUPS), Query("tags", _TEXT, "key[=value],...
 def _metadata(of: metadata.Handlers, kind: str) -> dict[Handler, Operation]:
     whole = Under("metadata", dict[str, str])
     item = Under("meta", {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": _TEXT})
-    given = _body("metadata", bodies.Metadata)
+    given = _body("metadata", texts.Metadata)
     return {
         of.show: Operation(summary=f"Show the metadata of a {kind}.", answers={200: whole}),
         of.merge: Operation(
@@ -163,6 +163,10 @@ _VOLUMES: dict[Handler, Operation] = {
         body=AnyOf((Under("os-extend", bodies.Extend), Under("os-set_bootable", bodies.SetBootable))),
         answers={200: None, 202: None},
         job=True,
+    ),
+    volumes.show_tags: Operation(summary="Show the tags of a volume.", answers={200: Under("tags", texts.Tags)}),
+    volumes.set_tags: Operation(
+        summary="Set all tags of a volume.", body=_body("tags", texts.Tags), answers={200: Under("tags", texts.Tags)}
     ),
     **_metadata(metadata.VOLUMES, "volume"),
 }

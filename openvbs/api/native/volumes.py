@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from openvbs.actions import metadata
 from openvbs.actions import volumes as actions
 from openvbs.api import query
 from openvbs.api.ids import uuid_or_none
@@ -39,6 +40,19 @@ def delete(call: Call) -> Answer:
     cascade = query.qbool(query.parse(call.request.query_string), "cascade")
     job = actions.delete_volume(call.service, call.caller, _volume_id(call), cascade=cascade)
     return with_job(202, None, job.id)
+
+
+def show_tags(call: Call) -> Answer:
+    return Answer(
+        200, {"tags": metadata.get_metadata(call.service, call.caller, metadata.VOLUME_TAGS, _volume_id(call))}
+    )
+
+
+def set_tags(call: Call) -> Answer:
+    """What is not given goes: clients remove all by giving none."""
+    given = bodies.tags(call)
+    metadata.change_metadata(call.service, call.caller, metadata.VOLUME_TAGS, _volume_id(call), lambda _present: given)
+    return Answer(200, {"tags": given})
 
 
 def act(call: Call) -> Answer:
