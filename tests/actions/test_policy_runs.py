@@ -1,4 +1,4 @@
-"""Runs of policies: each due time exactly once, whatever is late, busy or failing; and what retention takes."""
+"""Runs of policies: each due time exactly once, whatever is late, busy or failing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,20 +9,18 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from openvbs.actions import audit, policies, policy_runs, policy_tasks, restores, shares
 from openvbs.actions import backups as backup_actions
+from openvbs.actions import policies, policy_runs, policy_tasks
 from openvbs.actions import volumes as volume_actions
 from openvbs.actions.service import Service
-from openvbs.auth.caller import Caller
 from openvbs.db import tables, volumes
 from openvbs.domain import errors
-from openvbs.domain.audit import AuditQuery
-from openvbs.domain.backup import Backup, BackupQuery, NewBackup, NewRestore
+from openvbs.domain.backup import NewBackup
 from openvbs.domain.policy import Missed, PolicyFields, RunRules
 from openvbs.domain.volume import VolumeStatus
 from openvbs.jobs.scheduler import Scheduler
 from tests.support.actions import add_volume, caller, made_service
-from tests.support.policies import DAY, HOUR, SetClock, Workers, add_policy, statuses, tasks_of, utc
+from tests.support.policies import DAY, HOUR, SetClock, Workers, add_policy, backups_of, statuses, tasks_of, utc
 
 ALPHA, BETA = caller("alpha"), caller("beta")
 START = utc("2026-02-10T12:00")
@@ -44,10 +42,6 @@ def with_rules(service: Service, **rules: object) -> Workers:
     return Workers(replace(service, run_rules=RunRules(**rules)))
 
 
-def backups_of(service: Service, volume_id: str, who: Caller = ALPHA) -> list[Backup]:
-    return backup_actions.list_backups(service, who, BackupQuery(volume_id=volume_id)).items
-
-
 def set_volume(service: Service, volume_id: str, status: str) -> None:
     with service.database.write() as connection:
         volumes.update_volume(connection, volume_id, now=service.clock(), status=status)
@@ -67,7 +61,7 @@ def test_a_due_time_makes_one_backup_of_each_disk(service: Service, workers: Wor
     jobs = workers.take_jobs()
     assert {(job.id, job.volume_id) for job in jobs} == {(task.job_id, task.volume_id) for task in tasks}
     for task in tasks:
-        (backup,) = backups_of(service, task.volume_id)
+        (backup,) = backups_of(service, ALPHA, task.volume_id)
         assert (backup.id, backup.name, backup.policy_id) == (task.backup_id, task.backup_name, policy.id)
         assert backup.tags == {"team": "core"}
         assert backup.user_id == "user-of-alpha", "it acts as the user who made the policy"
@@ -96,7 +90,7 @@ def test_automatic_backups_do_not_count_for_the_ceiling_of_a_volume(service: Ser
     workers.end_jobs()
     with pytest.raises(errors.BackupsPerVolumeExceeded):
         backup_actions.create_backup(workers.service, ALPHA, NewBackup(volume_id=volume))
-    assert len(backups_of(service, volume)) == 4
+    assert len(backups_of(service, ALPHA, volume)) == 4
 
 
 @pytest.mark.parametrize(
@@ -123,7 +117,7 @@ def test_times_that_passed_while_nobody_looked(
     for task in tasks:
         assert (task.reason is None) == (task.status != "SKIP")
         assert task.finished_at is not None
-    assert len(backups_of(service, tasks[0].volume_id)) == expected.count("EXECUTE_SUCCESS")
+    assert len(backups_of(service, ALPHA, tasks[0].volume_id)) == expected.count("EXECUTE_SUCCESS")
     workers.run_at(DUE + 5 * DAY)
     assert len(tasks_of(service, ALPHA, policy.id)) == 6 if len(expected) == 5 else 2
 
@@ -153,7 +147,7 @@ def test_a_disk_whose_previous_backup_still_runs_is_skipped(service: Service, wo
     }
     assert by_volume == {volume: ["WAITING", "SKIP"], by_hand: ["SKIP", "SKIP"]}
     assert all(t.reason for t in tasks_of(service, ALPHA, policy.id, status="SKIP"))
-    assert len(backups_of(service, volume)) == 1
+    assert len(backups_of(service, ALPHA, volume)) == 1
 
 
 @pytest.mark.parametrize(
@@ -289,7 +283,7 @@ def test_two_schedulers_at_once_run_each_time_once(service: Service) -> None:
         assert len(keys) == len(set(keys))
         assert {task.due_at for task in tasks if task.status == "EXECUTE_SUCCESS"} == {DUE + d * DAY for d in range(4)}
     for volume_id in volume_ids:
-        kept = backups_of(service, volume_id)
+        kept = backups_of(service, ALPHA, volume_id)
         assert [backup.created_at.date() for backup in kept] == [(DUE + d * DAY).date() for d in (3, 2)]
     with service.database.read() as connection:
         counted = sa.select(tables.jobs.c.kind, sa.func.count()).group_by(tables.jobs.c.kind)
@@ -328,7 +322,7 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(service: Service, workers: W
         workers.scheduler.look()
         workers.end_jobs()
         for volume_id in volume_ids:
-            assert len(backups_of(service, volume_id)) == min(day + 1, 2)
+            assert len(backups_of(service, ALPHA, volume_id)) == min(day + 1, 2)
         if not crashed:
             break
     else:
@@ -380,108 +374,6 @@ def test_old_tasks_are_forgotten(service: Service, workers: Workers) -> None:
     assert [task.due_at for task in tasks_of(service, ALPHA, policy.id)] == [DUE + DAY], "it has not ended"
 
 
-def test_retention_deletes_as_any_delete_and_says_why(service: Service, workers: Workers) -> None:
-    volume = add_volume(service, "alpha")
-    policy = add_policy(service, ALPHA, volume, keep_number=2)
-    workers.run_at(DUE)
-    (first,) = backups_of(service, volume)
-    shares.share_backup(service, ALPHA, first.id, ["beta"])
-    workers.run_at(DUE + DAY)
-    workers.at(DUE + 2 * DAY)
-    workers.end_jobs()
-    workers.scheduler.look()
-    (job,) = workers.take_jobs()
-    assert (job.kind, job.backup_id) == ("bksDeleteBackup", first.id)
-    assert backup_actions.get_backup(service, ALPHA, first.id)[0].status == "deleting"
-    with pytest.raises(errors.BackupNotFound):
-        backup_actions.get_backup(service, BETA, first.id)
-    events = audit.list_events(service, ALPHA, AuditQuery(backup_id=first.id)).items
-    assert {event.action for event in events} == {"share.cancel", "backup.delete", "share.create", "backup.create"}
-    (deleted,) = [event for event in events if event.action == "backup.delete"]
-    assert (deleted.policy_id, deleted.actor_user_id) == (policy.id, "user-of-alpha")
-    assert deleted.details == {"because": "retention", "why": "beyond_number"}
-
-
-def test_retention_spares_what_the_project_restores(service: Service, workers: Workers) -> None:
-    volume = add_volume(service, "alpha")
-    add_policy(service, ALPHA, volume, keep_number=2)
-    workers.run_at(DUE)
-    (first,) = backups_of(service, volume)
-    _, _, restore = restores.restore_backup(service, ALPHA, first.id, NewRestore())
-    workers.take_jobs()
-    workers.run_at(DUE + DAY)
-    workers.run_at(DUE + 2 * DAY)
-    workers.run_at(DUE + 3 * DAY)
-    assert [backup.id for backup in backups_of(service, volume)][2:] == [first.id]
-    workers.end(restore)
-    workers.run_at(DUE + 4 * DAY)
-    assert len(backups_of(service, volume)) == 2
-
-
-@pytest.mark.parametrize("rule", [{"keep_number": 2}, {"keep_number": None, "keep_days": 2}])
-def test_retention_and_its_preview_are_blind_to_restores_of_recipients(
-    service: Service, workers: Workers, rule: dict[str, int | None]
-) -> None:
-    restored, other = add_volume(service, "alpha"), add_volume(service, "alpha")
-    policy = add_policy(service, ALPHA, restored, other, **rule)
-    workers.run_at(DUE)
-    (first,) = backups_of(service, restored)
-    shares.share_backup(service, ALPHA, first.id, ["beta"])
-    restores.restore_backup(service, BETA, first.id, NewRestore())
-    workers.take_jobs()
-    workers.run_at(DUE + DAY)
-    preview = policy_tasks.preview_retention(service, ALPHA, policy.id)
-    seen = [[(f.why, f.goes_at, f.backup.is_restoring) for f in preview.disks[disk]] for disk in (restored, other)]
-    assert seen[0] == seen[1]
-    workers.run_at(DUE + 2 * DAY)
-    assert len(backups_of(service, restored)) == len(backups_of(service, other)) == 2
-    with pytest.raises(errors.BackupNotFound):
-        backup_actions.get_backup(service, BETA, first.id)
-
-
-def test_retention_leaves_alone_what_is_not_its_own(service: Service, workers: Workers) -> None:
-    volume = add_volume(service, "alpha")
-    by_hand, _ = backup_actions.create_backup(service, ALPHA, NewBackup(volume_id=volume))
-    workers.end_jobs()
-    other = add_policy(service, ALPHA, volume, name="other", keep_number=2)
-    workers.run_at(DUE)
-    (of_other,) = [backup for backup in backups_of(service, volume) if backup.policy_id == other.id]
-    policy = add_policy(service, ALPHA, volume, keep_number=2)
-    for day in range(1, 6):
-        workers.run_at(DUE + day * DAY)
-    left = backups_of(service, volume)
-    assert [backup.policy_id for backup in left] == [policy.id, policy.id, other.id, None]
-    assert {by_hand.id, of_other.id} <= {backup.id for backup in left}
-
-
-def test_a_disk_whose_backups_fail_loses_nothing(service: Service, workers: Workers) -> None:
-    volume = add_volume(service, "alpha")
-    add_policy(service, ALPHA, volume, keep_number=None, keep_days=3)
-    workers.run_at(DUE)
-    workers.run_at(DUE + DAY)
-    for day in range(2, 10):
-        workers.run_at(DUE + day * DAY, failing="no")
-    assert [backup.status for backup in backups_of(service, volume)] == ["error"] * 8 + ["available"] * 2
-    workers.run_at(DUE + 10 * DAY)
-    assert [backup.status for backup in backups_of(service, volume)] == ["available"]
-
-
-def test_the_preview_names_what_the_next_run_then_takes(service: Service, workers: Workers) -> None:
-    volume, left = add_volume(service, "alpha"), add_volume(service, "alpha")
-    policy = add_policy(service, ALPHA, volume, left, keep_number=3)
-    for day in range(3):
-        workers.run_at(DUE + day * DAY)
-    policies.disassociate(service, ALPHA, policy.id, [left])
-    preview = policy_tasks.preview_retention(service, ALPHA, policy.id)
-    assert preview.next_run_at == DUE + 3 * DAY
-    assert preview.associated == {volume}
-    assert [f.goes_at for f in preview.disks[volume]] == [DUE + day * DAY for day in (5, 4, 3)]
-    assert [f.goes_at for f in preview.disks[left]] == [None] * 3
-    oldest = preview.disks[volume][-1].backup.id
-    jobs = workers.run_at(DUE + 3 * DAY)
-    assert [job.backup_id for job in jobs if job.kind == "bksDeleteBackup"] == [oldest]
-
-
 def test_run_now_makes_its_tasks_before_it_answers(service: Service, workers: Workers) -> None:
     volume = add_volume(service, "alpha")
     policy = add_policy(service, ALPHA, volume, is_on=False)
@@ -496,5 +388,5 @@ def test_run_now_makes_its_tasks_before_it_answers(service: Service, workers: Wo
     policy_tasks.run_policy(service, ALPHA, policy.id)
     workers.run_at(START + 2 * HOUR)
     policies.delete_policy(service, ALPHA, policy.id)
-    assert len(backups_of(service, volume)) == 2, "the backups stay"
+    assert len(backups_of(service, ALPHA, volume)) == 2, "the backups stay"
     assert policy_runs.LATE_MAX < HOUR

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from openvbs.actions import backups as backup_actions
 from openvbs.actions import policies, policy_tasks
 from openvbs.actions.service import Service
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, jobs, volumes
-from openvbs.domain.backup import BackupStatus
+from openvbs.domain.backup import Backup, BackupQuery, BackupStatus
 from openvbs.domain.job import Job, JobKind
 from openvbs.domain.policy import Policy, PolicyFields, PolicyTask, TaskQuery
 from openvbs.domain.volume import VolumeStatus
@@ -96,3 +97,7 @@ class Workers:
         ended = self.end_jobs(failing=failing)
         self.scheduler.look()
         return [*ended, *self.end_jobs()]
+
+
+def backups_of(service: Service, who: Caller, volume_id: str) -> list[Backup]:
+    return backup_actions.list_backups(service, who, BackupQuery(volume_id=volume_id)).items
