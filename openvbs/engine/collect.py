@@ -24,7 +24,6 @@ DEAD_PACKS_MAX = 100_000
 """Packs condemned by one collection at most, so that candidates and verdict stay far below an object's limit."""
 REWRITE_PACKS_MAX = 256
 """Packs copied by one collection at most; the next one goes on."""
-_NOTHING: frozenset[BlockId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +69,6 @@ def plan_collection(
         young_since = _young_since(repository, lease, now)
         marking = Marking(repository, checkpoint)
         sorted_out = _sort_out(repository, marking, young_since)
-        if sorted_out.lost:
-            # Blocks counted as needed there may lie elsewhere too, and are needed there then.
-            repository.note_damage(dict.fromkeys(sorted_out.lost))
-            marking = Marking(repository, checkpoint)
-            sorted_out = _sort_out(repository, marking, young_since)
         return CollectionPlan(
             dead=frozenset(sorted_out.dead),
             bytes_dead=sorted_out.bytes_dead,
@@ -143,8 +137,6 @@ class _SortedOut:
     sparse: list[PackId] = field(default_factory=list)
     bytes_sparse: int = 0
     bytes_copied: int = 0
-    lost: list[PackId] = field(default_factory=list)
-    """Needed packs that are named but not stored, of which nobody has noted it yet."""
     waiting: int = 0
     left: int = 0
 
@@ -165,10 +157,7 @@ def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _
                 continue
             found.dead.append(pack)
             found.bytes_dead += info.size_bytes if info is not None else 0
-        elif info is None:
-            if repository.index.damage.get(pack, _NOTHING) is not None:
-                found.lost.append(pack)
-        elif usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
+        elif info is not None and usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
             found.sparse.append(pack)
             found.bytes_sparse += info.size_bytes
             found.bytes_copied += usage.first

@@ -7,6 +7,7 @@ from openvbs.engine.errors import BackupMissing, BlockMissing, Corrupt
 from openvbs.engine.format import BACKUPS
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
 from openvbs.engine.pack_table import PackTable
+from openvbs.engine.presence import unstored_packs
 from openvbs.engine.progress import Checkpoint
 from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
@@ -37,6 +38,8 @@ class Marking:
         refuse_damage(repository)
         self._checkpoint = checkpoint
         self._runs = repository.index.settle()
+        # A block that is named there too is needed where it really lies.
+        repository.note_damage(dict.fromkeys(unstored_packs(repository)))
         self._condemned = repository.index.condemned
         self._bits = [bytearray(run.entries // 8 + 1) for run in self._runs]
         self._since_checkpoint = 0

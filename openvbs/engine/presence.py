@@ -7,6 +7,7 @@ from openvbs.engine.damage import note_of
 from openvbs.engine.errors import BlockDamaged, BlockMissing, MustUploadAgain
 from openvbs.engine.format import PACKS, pack_name, parse_pack_name
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
+from openvbs.engine.pack_table import PackTable, side_by_side
 from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
 from openvbs.engine.tree import Tree, leaves
@@ -28,6 +29,17 @@ def lost_packs(repository: Repository, packs: AbstractSet[PackId]) -> frozenset[
     with ThreadPoolExecutor(_THREADS) as pool:
         present = list(pool.map(lambda pack: _is_stored(repository, pack), ordered))
     return frozenset(pack for pack, is_stored in zip(ordered, present, strict=True) if not is_stored)
+
+
+def unstored_packs(repository: Repository) -> list[PackId]:
+    """Packs that the index names and that are not in the store.
+
+    A writer that stood still while its packs were collected may name them afterwards.
+    """
+    named = PackTable((row.pack_id, 0, 0) for row in repository.index.pack_rows())
+    # Listed after the index was read, so that packs that came meanwhile are not among those named (I2).
+    listed = ((pack, info) for info in repository.store.list(PACKS) if (pack := parse_pack_name(info.name)) is not None)
+    return [pack for pack, _, info in side_by_side(named, listed) if info is None]
 
 
 def prove_tree(repository: Repository, tree: Tree) -> None:

@@ -129,17 +129,25 @@ def test_i17_what_lost_packs_held_is_stored_anew_and_no_collection_takes_it_agai
     assert_heals(store, old, BLOCKS)
 
 
-def test_i17_a_collection_finds_out_by_itself_that_a_pack_is_lost(store, old):
-    """Two writers stored the block (I13), then the pack that counts as its place is lost."""
-    place = place_of(store, block(0))
-    with reopened(store) as other, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(other.index, "find_lasting", lambda _block_id: None)
-        again = back_up_bytes(other, CONTENT).facts.backup_id
-    lose(store, place)
+@pytest.mark.parametrize("lost", [{0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}], ids=str)
+def test_i17_a_collection_finds_out_by_itself_that_packs_are_lost(store, old, lost):
+    """Three writers stored the block (I13), then one or two of its packs are lost: which one is met first is chance."""
+    with pytest.MonkeyPatch.context() as patch:
+        ids = [old]
+        for _ in range(2):
+            with reopened(store) as other:
+                patch.setattr(other.index, "find_lasting", lambda _block_id: None)
+                ids.append(back_up_bytes(other, CONTENT).facts.backup_id)
+    with reopened(store) as repository:
+        repository.refresh()
+        places = sorted(repository.index.find_all(repository.codec.id_of(block(0), Kind.BLOCK)))
+    assert len(places) == 3
+    for number in lost:
+        lose(store, places[number])
     collect_all(store)
     with reopened(store) as repository:
-        assert restored(repository, again) == CONTENT
-        assert set(check_data(repository).whole) == {old, again}
+        assert all(restored(repository, backup_id) == CONTENT for backup_id in ids)
+        assert set(check_data(repository).whole) == set(ids)
 
 
 @pytest.mark.parametrize("hurt", [damage, lose])
