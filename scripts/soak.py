@@ -1,6 +1,6 @@
 """The full counts of the tests that try to break the store: hours of them, run now and then, not by CI.
 
-python scripts/soak.py [PART ...]      all parts, or: model planted faults damage kills s3 service
+python scripts/soak.py [PART ...]      all parts, or: model planted faults damage kills recovery s3 service
 
 | part | what | how many |
 |---|---|---|
@@ -9,6 +9,7 @@ python scripts/soak.py [PART ...]      all parts, or: model planted faults damag
 | faults | failures of the store, the disk, source and target | every call |
 | damage | bits flipped and objects cut | 2100 (OPENVBS_DAMAGES) |
 | kills | processes killed while they work on a repository, mostly beside another one | 500 (OPENVBS_ENGINE_KILLS) |
+| recovery | kills of `rescue rebuild` and of `key forget` | 20 of each (OPENVBS_KILLS) |
 | s3 | kills of `openvbs repo` on S3; needs the packages of scripts/install-test-packages.sh | 20 (OPENVBS_KILLS) |
 | service | kills of the whole service per kind of job and database; needs Debian's PostgreSQL | 20 (OPENVBS_KILLS) |
 
@@ -32,6 +33,7 @@ PARTS = {
     "faults": ["tests/faults/test_store_faults.py"],
     "damage": ["tests/faults/test_damage_everywhere.py::test_much_damage_is_found_and_confined"],
     "kills": ["tests/faults/test_engine_kills.py::test_many_kills"],
+    "recovery": ["tests/faults/test_recovery_kills.py"],
     "s3": ["tests/faults/test_s3.py"],
     "service": ["tests/faults/test_kills.py"],
 }
