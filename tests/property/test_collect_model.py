@@ -25,6 +25,8 @@ from tests.support.repositories import BLOCK, ROOT_KEY, BytesSource, facts, new_
 
 EXAMPLES = int(os.environ.get("OPENVBS_EXAMPLES", "200"))
 """Runs of the model in the heavy suite."""
+ALWAYS_THE_SAME = "OPENVBS_EXAMPLES" not in os.environ
+"""The suites repeat the same runs, so that what fails was broken just then; whoever asks for more gets new ones."""
 EXAMPLES_QUICK = 40
 EXAMPLES_PLANTED_MAX = 2000
 """Within so many runs each planted bug must be found; all are found in a few hundred at most."""
@@ -60,13 +62,13 @@ def explore(
 
 
 def test_no_order_of_steps_loses_a_block(quiet):
-    explore(EXAMPLES_QUICK)
+    explore(EXAMPLES_QUICK, always_the_same=True)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
 def test_no_order_of_many_steps_loses_a_block(quiet):
-    explore(EXAMPLES, steps=20)
+    explore(EXAMPLES, steps=20, always_the_same=ALWAYS_THE_SAME)
 
 
 def see_that_it_is_found(plant: Plant) -> None:
