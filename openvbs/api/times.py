@@ -4,15 +4,18 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
-_T6_LENGTH = len("2026-03-04T05:06:07.000089")
+_SECONDS_LENGTH = len("2026-03-04T05:06:07")
 _T3_LENGTH = len("2026-03-04T05:06:07.089")
 
 
 def t6(moment: datetime) -> str:
     """``2026-03-04T05:06:07.000089``: always six digits, never a zone. Go clients break on a Z."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:_T6_LENGTH]
+    # As isoformat, in less than half the time: a page has some eighty.
+    return f"{msgspec.to_builtins(moment.astimezone(UTC))[:_SECONDS_LENGTH]}.{moment.microsecond:06d}"
 
 
 def t6_or_none(moment: datetime | None) -> str | None:
