@@ -2,12 +2,13 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 from tests.support.ceph import Gateway, s3_gateway
 from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.service import complaints
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +27,15 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> str:
     return f"OPENVBS_SEED={os.environ['OPENVBS_SEED']}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A service that answered 500 or 503 says why in its log only."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"warnings in {file}", text) for file, text in complaints().items() if text]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,14 @@ class KeystoneTokens(AuthProtocol):  # type: ignore[misc]
             kept.known = found, datetime.fromisoformat(environ[_FACTS]["token"]["expires_at"])
         return found
 
+    def _create_session(self, **options: Any) -> Any:
+        """The library tries again when a connection breaks while it checks a token, but not while it gets its own.
+
+        So of the first requests after a start, on a busy machine, one might be answered 503. Once is enough: while
+        Keystone is away for longer, each try makes callers wait.
+        """
+        return super()._create_session(connect_retries=min(1, self._conf.get("http_request_max_retries")), **options)
+
     def fetch_token(self, token: str, **options: Any) -> Any:
         """The token's data. InvalidToken only when Keystone said so."""
         kept = self._tokens.get(token) if self._tokens else None

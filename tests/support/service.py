@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ STOPS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM")
 READY_SECONDS_MAX = 120
 STOP_SECONDS_MAX = 60
 OPERATE_SECONDS_MAX = 180
+COMPLAINTS_MAX = 40
 
 
 def free_port_pair() -> int:
@@ -53,6 +55,7 @@ class Process:
         self.environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
+        _processes.add(self)
 
     def start(self) -> None:
         with self.log_file.open("a") as log:
@@ -107,6 +110,19 @@ class Process:
 
     def log(self) -> str:
         return self.log_file.read_text()
+
+
+_processes: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def complaints() -> dict[str, str]:
+    """What the processes that run have logged last above the level of information, by the file of the log."""
+    found = {}
+    for process in _processes:
+        if process.process is not None:
+            lines = [line for line in process.log().splitlines() if '"level":"info"' not in line.replace('": "', '":"')]
+            found[str(process.log_file)] = "\n".join(lines[-COMPLAINTS_MAX:])
+    return found
 
 
 class Server:

@@ -26,6 +26,7 @@ class Keystone(ThreadingHTTPServer):
         self.asked = 0
         self.accepts_service_user = True
         self.validation_status: int | None = None
+        self.broken_connections = 0
 
     @property
     def url(self) -> str:
@@ -59,6 +60,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.broken_connections:
+            self.server.broken_connections -= 1
+            return
         if not self.server.accepts_service_user:
             self.answer(401, {"error": {"message": "who?"}})
             return
@@ -177,6 +181,19 @@ def test_a_service_token_beside_must_be_valid_too(keystone: Keystone) -> None:
 def test_keystone_away_is_no_answer_about_the_token() -> None:
     with pytest.raises(IdentityUnavailable):
         check(KeystoneTokens(settings("http://127.0.0.1:1/v3")), "any")
+
+
+@pytest.mark.parametrize(("retries", "is_known"), [("3", True), ("0", False)])
+def test_a_connection_that_breaks_once_is_tried_again(keystone: Keystone, retries: str, *, is_known: bool) -> None:
+    keystone.tokens = {"good": token_of("u1", "reader")}
+    keystone.broken_connections = 1
+    tokens = KeystoneTokens(settings(keystone.url, http_request_max_retries=retries))
+    if is_known:
+        assert check(tokens, "good") is not None
+    else:
+        with pytest.raises(IdentityUnavailable):
+            check(tokens, "good")
+    assert keystone.broken_connections == 0
 
 
 @pytest.mark.parametrize("status", [500, 503, 403])
