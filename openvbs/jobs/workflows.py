@@ -19,7 +19,10 @@ from openvbs.jobs.queue import (
     WORKFLOW,
 )
 
-POLL_SECONDS = 0.15
+POLL_SECONDS = 0.25
+"""How often somebody who waits for it is looked for; each look takes the write lock of SQLite twice."""
+POLL_SLOWLY_SECONDS = 0.5
+"""For work that nobody waits for at a screen."""
 COPIES_AT_ONCE = 2
 QUICK_AT_ONCE = 4
 COLLECTIONS_AT_ONCE = 1
@@ -63,14 +66,14 @@ class Workflows:
 
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(run)
         DBOS.launch()
-        for name, at_once in {
-            BYTES_QUEUE: jobs_at_once,
-            COPY_QUEUE: COPIES_AT_ONCE,
-            QUICK_QUEUE: QUICK_AT_ONCE,
-            SPACE_QUEUE: COLLECTIONS_AT_ONCE,
-        }.items():
+        for name, at_once, poll_seconds in (
+            (BYTES_QUEUE, jobs_at_once, POLL_SECONDS),
+            (QUICK_QUEUE, QUICK_AT_ONCE, POLL_SECONDS),
+            (COPY_QUEUE, COPIES_AT_ONCE, POLL_SLOWLY_SECONDS),
+            (SPACE_QUEUE, COLLECTIONS_AT_ONCE, POLL_SLOWLY_SECONDS),
+        ):
             DBOS.register_queue(
-                name, worker_concurrency=at_once, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
+                name, worker_concurrency=at_once, polling_interval_sec=poll_seconds, on_conflict="always_update"
             )
 
     def record(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
