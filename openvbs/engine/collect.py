@@ -116,9 +116,9 @@ def apply_collection(
 
 def _forget_damage_of_gone(repository: Repository) -> None:
     """Nobody can come to rely on a pack that no segment names any more."""
-    for pack in list(repository.index.damage):
-        if not repository.index.segments_naming(frozenset([pack])):
-            repository.forget_damage([pack])
+    noted = repository.index.damage.keys()
+    if noted:
+        repository.forget_damage(noted - {row.pack_id for row in repository.index.pack_rows() if row.pack_id in noted})
 
 
 def _young_since(repository: Repository, lease: Lease, now: float | None) -> float:
