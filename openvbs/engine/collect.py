@@ -4,13 +4,14 @@ import logging
 from dataclasses import dataclass, field
 
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import PACKS, Kind, parse_pack_name
+from openvbs.engine.format import Kind
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.leases import Lease, survey_leases
 from openvbs.engine.marking import Marking, refuse_damage
 from openvbs.engine.pack import read_listing
 from openvbs.engine.pack_table import side_by_side
 from openvbs.engine.packing import Packing
+from openvbs.engine.presence import stored_packs
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.reader import try_read_blocks
 from openvbs.engine.repository import Repository
@@ -95,9 +96,8 @@ def apply_collection(
         if stages.undecided:
             # After the leases were seen to be gone, so that every backup made under them is walked (I8).
             needed = Marking(repository, checkpoint).needed_condemned
-            moment = lease.store_now() if now is None else now
             # After the walk: who reads what no walked backup needs began before the end of that backup.
-            living = survey_leases(repository.store, repository.codec, own=lease, now=moment).living
+            living = survey_leases(repository.store, repository.codec, own=lease, now=now).living
             lease.check_stored()
             decide(repository, stages.undecided, needed, living)
             stages = sort_by_stage(repository, lease, now)
@@ -123,9 +123,8 @@ def _forget_damage_of_gone(repository: Repository) -> None:
 
 def _young_since(repository: Repository, lease: Lease, now: float | None) -> float:
     """When the oldest running work began: packs since then may be its own, so condemning them would be in vain."""
-    moment = lease.store_now() if now is None else now
-    survey = survey_leases(repository.store, repository.codec, own=lease, now=moment)
-    return min([moment, *survey.living.values()])
+    survey = survey_leases(repository.store, repository.codec, own=lease, now=now)
+    return min([survey.at, *survey.living.values()])
 
 
 @dataclass(slots=True)
@@ -144,8 +143,7 @@ class _SortedOut:
 def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _SortedOut:
     found = _SortedOut()
     condemned = repository.index.condemned
-    listed = ((pack, info) for info in repository.store.list(PACKS) if (pack := parse_pack_name(info.name)) is not None)
-    for pack, usage, info in side_by_side(marking.usage(), listed):
+    for pack, usage, info in side_by_side(marking.usage(), stored_packs(repository)):
         if pack in condemned:
             found.waiting += 1
         elif info is not None and info.modified_at >= young_since:

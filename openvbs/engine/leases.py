@@ -107,24 +107,30 @@ class Lease:
 class LeaseSurvey:
     """The leases of a repository at one moment, without the one of who asks."""
 
+    at: float
+    """That moment, in seconds since 1970 by the store's own clock."""
     living: dict[str, float]
     """By lease id, when its holder began, in seconds since 1970 by the holder's clock; 0 if it cannot be read."""
     expired: list[str]
 
 
-def survey_leases(store: Store, codec: Codec, *, own: Lease, now: float) -> LeaseSurvey:
-    """Every other lease, told apart by its age at ``now``, a time by the store's own clock."""
+def survey_leases(store: Store, codec: Codec, *, own: Lease, now: float | None) -> LeaseSurvey:
+    """Every other lease, told apart by its age at ``now``, a time by the store's own clock; None means the present.
+
+    LeaseLapsed if the own lease was taken away.
+    """
+    at = own.store_now() if now is None else now
     living: dict[str, float] = {}
     expired: list[str] = []
     for info in store.list(LEASES):
         lease_id = info.name[len(LEASES) :]
         if lease_id == own.lease_id:
             continue
-        if now - info.modified_at > EXPIRE_SECONDS:
+        if at - info.modified_at > EXPIRE_SECONDS:
             expired.append(lease_id)
         else:
             living[lease_id] = _started_at(store, codec, info.name)
-    return LeaseSurvey(living, expired)
+    return LeaseSurvey(at, living, expired)
 
 
 def _started_at(store: Store, codec: Codec, name: str) -> float:

@@ -1,5 +1,6 @@
 """Proofs, before a commit, that what a backup needs is in the store."""
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,20 +12,24 @@ from openvbs.engine.pack_table import PackTable, side_by_side
 from openvbs.engine.reader import read_pages
 from openvbs.engine.repository import Repository
 from openvbs.engine.tree import Tree, leaves
-from openvbs.stores.base import ObjectMissing
+from openvbs.stores.base import ObjectInfo, ObjectMissing
 
 ASKED_ONE_BY_ONE_MAX = 1000
 """More packs than this are looked for in one listing instead."""
 _THREADS = 8
 
 
+def stored_packs(repository: Repository) -> Iterator[tuple[PackId, ObjectInfo]]:
+    """Every pack in the store, in order of pack id; what is not named like a pack is passed by."""
+    for info in repository.store.list(PACKS):
+        if (pack := parse_pack_name(info.name)) is not None:
+            yield pack, info
+
+
 def lost_packs(repository: Repository, packs: AbstractSet[PackId]) -> frozenset[PackId]:
     """Those of the packs that are not in the store."""
     if len(packs) > ASKED_ONE_BY_ONE_MAX:
-        missing = set(packs)
-        for info in repository.store.list(PACKS):
-            missing.discard(parse_pack_name(info.name) or PackId(b""))
-        return frozenset(missing)
+        return frozenset(packs).difference(pack for pack, _ in stored_packs(repository))
     ordered = list(packs)
     with ThreadPoolExecutor(_THREADS) as pool:
         present = list(pool.map(lambda pack: _is_stored(repository, pack), ordered))
@@ -38,8 +43,7 @@ def unstored_packs(repository: Repository) -> list[PackId]:
     """
     named = PackTable((row.pack_id, 0, 0) for row in repository.index.pack_rows())
     # Listed after the index was read, so that packs that came meanwhile are not among those named (I2).
-    listed = ((pack, info) for info in repository.store.list(PACKS) if (pack := parse_pack_name(info.name)) is not None)
-    return [pack for pack, _, info in side_by_side(named, listed) if info is None]
+    return [pack for pack, _, info in side_by_side(named, stored_packs(repository)) if info is None]
 
 
 def prove_tree(repository: Repository, tree: Tree) -> None:

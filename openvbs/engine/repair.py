@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import COLLECTIONS, PACKS, SEGMENTS, ObjectKind, PackListing, parse_pack_name
+from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
 from openvbs.engine.pack import read_listing
+from openvbs.engine.presence import stored_packs
 from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import ObjectMissing
@@ -35,9 +36,8 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
         damaged = list(repository.index.damaged)
         named = repository.index.pack_sizes()
         found: list[PackListing] = []
-        for info in repository.store.list(PACKS):
-            pack = parse_pack_name(info.name)
-            if pack is None or pack in named or pack in repository.index.condemned:
+        for pack, _ in stored_packs(repository):
+            if pack in named or pack in repository.index.condemned:
                 continue
             try:
                 found.append(read_listing(repository.store, repository.codec, pack))

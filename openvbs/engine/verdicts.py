@@ -61,7 +61,7 @@ def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> St
     """
     store, codec = repository.store, repository.codec
     collections = read_collections(store, codec)
-    survey = survey_leases(store, codec, own=lease, now=lease.store_now() if now is None else now)
+    survey = survey_leases(store, codec, own=lease, now=now)
     for lease_id in survey.expired:
         store.delete(LEASES + lease_id)
     stages = Stages([], [], [])

@@ -1,7 +1,5 @@
 """What retention takes after a run, what it spares, and what its preview said before."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from openvbs.actions import audit, policies, policy_tasks, restores, shares
@@ -10,23 +8,10 @@ from openvbs.actions.service import Service
 from openvbs.domain import errors
 from openvbs.domain.audit import AuditQuery
 from openvbs.domain.backup import NewBackup, NewRestore
-from tests.support.actions import add_volume, caller, made_service
-from tests.support.policies import DAY, SetClock, Workers, add_policy, backups_of, utc
+from tests.support.actions import add_volume, caller
+from tests.support.policies import DAY, DUE, Workers, add_policy, backups_of
 
 ALPHA, BETA = caller("alpha"), caller("beta")
-START = utc("2026-02-10T12:00")
-DUE = utc("2026-02-10T21:00")
-
-
-@pytest.fixture
-def service(new_database_url: Callable[[], str]) -> Iterator[Service]:
-    with made_service(new_database_url(), clock=SetClock(START)) as made:
-        yield made
-
-
-@pytest.fixture
-def workers(service: Service) -> Workers:
-    return Workers(service)
 
 
 def test_retention_deletes_as_any_delete_and_says_why(service: Service, workers: Workers) -> None:

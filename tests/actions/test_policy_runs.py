@@ -1,7 +1,7 @@
 """Runs of policies: each due time exactly once, whatever is late, busy or failing."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -19,23 +19,21 @@ from openvbs.domain.backup import NewBackup
 from openvbs.domain.policy import Missed, PolicyFields, RunRules
 from openvbs.domain.volume import VolumeStatus
 from openvbs.jobs.scheduler import Scheduler
-from tests.support.actions import add_volume, caller, made_service
-from tests.support.policies import DAY, HOUR, SetClock, Workers, add_policy, backups_of, statuses, tasks_of, utc
+from tests.support.actions import add_volume, caller
+from tests.support.policies import (
+    DAY,
+    DUE,
+    HOUR,
+    START,
+    Workers,
+    add_policy,
+    backups_of,
+    statuses,
+    tasks_of,
+    utc,
+)
 
 ALPHA, BETA = caller("alpha"), caller("beta")
-START = utc("2026-02-10T12:00")
-DUE = utc("2026-02-10T21:00")
-
-
-@pytest.fixture
-def service(new_database_url: Callable[[], str]) -> Iterator[Service]:
-    with made_service(new_database_url(), clock=SetClock(START)) as made:
-        yield made
-
-
-@pytest.fixture
-def workers(service: Service) -> Workers:
-    return Workers(service)
 
 
 def with_rules(service: Service, **rules: object) -> Workers:

@@ -1,6 +1,5 @@
 """Standing shares: each backup that a policy makes is shared once it is whole, and its shares end with it."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,22 +13,10 @@ from openvbs.domain.audit import AuditQuery
 from openvbs.domain.backup import NewBackup
 from openvbs.domain.policy import PolicyFields
 from openvbs.domain.share import ShareQuery
-from tests.support.actions import add_volume, caller, made_service
-from tests.support.policies import DAY, SetClock, Workers, add_policy, utc
+from tests.support.actions import add_volume, caller
+from tests.support.policies import DAY, DUE, Workers, add_policy
 
 ALPHA, BETA, GAMMA = caller("alpha"), caller("beta"), caller("gamma")
-DUE = utc("2026-02-10T21:00")
-
-
-@pytest.fixture
-def service(new_database_url: Callable[[], str]) -> Iterator[Service]:
-    with made_service(new_database_url(), clock=SetClock(utc("2026-02-10T12:00"))) as made:
-        yield made
-
-
-@pytest.fixture
-def workers(service: Service) -> Workers:
-    return Workers(service)
 
 
 def received(service: Service, who: Caller) -> list[str]:

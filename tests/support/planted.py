@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from openvbs.engine.condemned import CandidatesContent, pack_texts
 from openvbs.engine.format import LEASES
 from openvbs.engine.ids import new_object_id
 from openvbs.engine.index import Index
-from openvbs.engine.leases import Lease, LeaseSurvey, holding, survey_leases
+from openvbs.engine.leases import Lease, holding, survey_leases
 from openvbs.engine.marking import Marking
 from openvbs.engine.parent import ParentTree
 from openvbs.engine.repository import Repository
@@ -60,7 +61,7 @@ def leases_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
     """I8."""
 
     def survey(store, codec, *, own, now):
-        return LeaseSurvey({}, survey_leases(store, codec, own=own, now=now).expired)
+        return replace(survey_leases(store, codec, own=own, now=now), living={})
 
     patch.setattr(verdicts, "survey_leases", survey)
 

@@ -32,6 +32,12 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+START = utc("2026-02-10T12:00")
+"""Where the clock of a test stands at first."""
+DUE = utc("2026-02-10T21:00")
+"""When a policy of add_policy is due for the first time after that."""
+
+
 def add_policy(service: Service, who: Caller, *volume_ids: str, tags: dict[str, str] | None = None, **said) -> Policy:
     """A policy that is on, by default every day at 21:00 with two backups kept, with these disks."""
     fields = {"name": "nightly", "start_time": "21:00", "every_days": 1, "keep_number": 2, "is_on": True, **said}

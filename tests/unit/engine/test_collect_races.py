@@ -77,6 +77,15 @@ def assert_whole(worker: Worker, backup_id: str, content: bytes) -> None:
     assert check_data(worker.repository).ok
 
 
+def relying_on_condemned(one: Worker, writer: Worker, content: bytes) -> Standing:
+    """A backup before its commit that relies on two packs, all there are, which were condemned since it began."""
+    one.repository.delete_backup(one.back_up(content))
+    plan = plan_collection(one.repository)
+    standing = writer.begin(content)
+    assert apply_collection(one.repository, plan).packs_waiting == 2
+    return standing
+
+
 def decide_and_delete(one: Worker, standing: Standing, content: bytes) -> None:
     """The verdict comes while a backup stands before its commit, and the packs go when it has committed."""
     assert one.collect().packs_waiting == 2
@@ -114,10 +123,7 @@ def test_i6_a_writer_stores_condemned_blocks_again(workers, store):
 def test_i7_a_parent_is_not_trusted_unread_while_its_blocks_are_condemned(workers):
     one, old_writer, new_writer = workers
     content = random_bytes(3)
-    one.repository.delete_backup(one.back_up(content))
-    plan = plan_collection(one.repository)
-    first = old_writer.begin(content)  # relies on the packs that are condemned next
-    assert apply_collection(one.repository, plan).packs_waiting == 2
+    first = relying_on_condemned(one, old_writer, content)
     parent = _commit(first.repository, first.record, first.lease).facts.backup_id
     standing = new_writer.begin(content, parent)
     one.repository.delete_backup(parent)
@@ -128,11 +134,7 @@ def test_i7_a_parent_is_not_trusted_unread_while_its_blocks_are_condemned(worker
 def test_i8_a_verdict_waits_for_restores_of_what_was_deleted_just_before_it(workers):
     one, old_writer, reader = workers
     content = random_bytes(3)
-    one.repository.delete_backup(one.back_up(content))
-    plan = plan_collection(one.repository)
-    first = old_writer.begin(content)  # relies on the packs that are condemned next
-    assert apply_collection(one.repository, plan).packs_waiting == 2
-    backup_id = first.commit()
+    backup_id = relying_on_condemned(one, old_writer, content).commit()
     with reader.repository.working("restore"):
         tree = reader.repository.load_backup(backup_id).tree
         one.repository.delete_backup(backup_id)
