@@ -37,6 +37,8 @@ BEGINNINGS = [
         (1, "finish"),
         (0, "begin with hints"),
     ],
+    # Or has ended, and is being restored.
+    [(0, "back up"), (1, "begin"), (0, "delete"), (0, "collect"), (1, "finish"), (0, "begin restore")],
     # Two copies of every block, condemned one after the other, while somebody works who relies on one of them.
     [(0, "store twice"), (0, "finish"), (1, "begin"), (0, "collect"), (0, "delete"), (0, "collect")],
 ]

@@ -291,6 +291,7 @@ class Processes:
             "back up": lambda: self._back_up(process, letters, hints=False),
             "begin": lambda: self._begin(process, letters, hints=False),
             "begin with hints": lambda: self._begin(process, letters, hints=True),
+            "begin restore": lambda: self._begin_restore(process, which),
             "finish": lambda: self._finish(which),
             "delete": lambda: self._delete_alike(process, which),
             "collect": lambda: self._collect(process),
