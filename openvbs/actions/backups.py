@@ -11,7 +11,7 @@ from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import UNSET, Service, Unset, enqueue, given, record
 from openvbs.actions.share_ends import end_shares
 from openvbs.auth.caller import Caller
-from openvbs.db import backups, volumes
+from openvbs.db import backup_lists, backups, volumes
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, NewBackup
 from openvbs.domain.errors import (
@@ -167,7 +167,7 @@ def list_backups(service: Service, caller: Caller, query: BackupQuery) -> Page[B
     if query.all_projects and not caller.is_admin:
         query = replace(query, all_projects=False, project_id=None)
     with service.database.read() as connection:
-        return backups.list_page(connection, query, viewer_project_id=caller.project_id)
+        return backup_lists.list_page(connection, query, viewer_project_id=caller.project_id)
 
 
 def get_backup(service: Service, caller: Caller, backup_id: str) -> tuple[Backup, bool]:

@@ -2,28 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from openvbs.db import store_records
-from openvbs.db.rows import (
-    LISTINGS_KEPT_MAX,
-    Listing,
-    constant,
-    from_value,
-    like_parameter,
-    like_pattern,
-    maker,
-    metadata_holds,
-    to_value,
-)
+from openvbs.db.rows import constant, from_value, maker, to_value
 from openvbs.db.session import lock, lock_name
 from openvbs.db.tables import PROJECT, backups, jobs
-from openvbs.domain.backup import RESTORING, Backup, BackupQuery, BackupStatus, StoredData
+from openvbs.domain.backup import RESTORING, Backup, BackupStatus, StoredData
 from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind, JobStatus
-from openvbs.domain.page import Page
 from openvbs.domain.retention import StoredBackup
 
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
@@ -124,65 +112,6 @@ def find(
 def lock_row(connection: sa.Connection, backup_id: str) -> None:
     """Make every other writer of this backup, its shares and its restores wait until our commit."""
     connection.execute(lock(connection, sa.select(backups.c.id).where(backups.c.id == backup_id))).first()
-
-
-_PLAIN_SORT_KEYS = (
-    "name", "id", "created_at", "updated_at", "volume_id", "data_timestamp", "availability_zone", "container",
-    "snapshot_id", "project_id",
-)  # fmt: skip
-_SORT_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
-    **{key: backups.c[key] for key in _PLAIN_SORT_KEYS},
-    "size": backups.c.size_gib,
-    "status": SEEN_STATUS,
-}
-SORT_KEYS = frozenset(_SORT_COLUMNS)
-_EXACT_FILTERS = (
-    "name", "volume_id", "snapshot_id", "project_id", "id", "user_id", "availability_zone", "container", "size_gib",
-)  # fmt: skip
-_EXACT = {key: backups.c[key] for key in _EXACT_FILTERS}
-_LIKE = {"name_like": backups.c.name, "status_like": SEEN_STATUS, "volume_id_like": backups.c.volume_id}
-
-
-def list_page(connection: sa.Connection, query: BackupQuery, *, viewer_project_id: str) -> Page[Backup]:
-    """Own backups, or those of all projects where the query says so (the caller has checked that it may)."""
-    values = {"viewer": viewer_project_id, "owner": None if query.all_projects else viewer_project_id}
-    values |= {name: getattr(query, name) for name in (*_EXACT, "status", "parent_id")}
-    values |= {name: like_pattern(text) for name in _LIKE if (text := getattr(query, name)) is not None}
-    given = {name: value for name, value in values.items() if value is not None}
-    status = None if query.status is None else status_shape(query.status)
-    return _listing(frozenset(given), status, tuple(query.tags.items()), query.sort).page(
-        connection,
-        given,
-        limit=query.limit,
-        offset=query.offset,
-        marker=query.marker,
-        with_count=query.with_count,
-    )
-
-
-@lru_cache(LISTINGS_KEPT_MAX)
-def _listing(
-    given: frozenset[str],
-    status: str | None,
-    tags: tuple[tuple[str, str | None], ...],
-    sort: tuple[tuple[str, str], ...],
-) -> Listing[Backup]:
-    """The list with these filters."""
-    conditions: list[sa.ColumnElement[bool]] = [_LIVE]
-    if "owner" in given:
-        conditions.append(backups.c.project_id == sa.bindparam("owner"))
-    if "parent_id" in given:
-        conditions.append(sa.false())
-    conditions += [column == sa.bindparam(name) for name, column in _EXACT.items() if name in given]
-    conditions += [like_parameter(column, name) for name, column in _LIKE.items() if name in given]
-    conditions += [] if status is None else [is_seen_as(status)]
-    conditions += metadata_holds(backups.c.tags, dict(tags))
-    return Listing(
-        sa.select(*COLUMNS).where(*conditions),
-        order=[(_SORT_COLUMNS[key], way) for key, way in sort],
-        id_column=backups.c.id,
-        make=make,
-    )
 
 
 def update(

@@ -146,7 +146,9 @@ backups = sa.Table(
     sa.Column("reference_id", ID),
     # What has left the API stays in the table; lists must not pay for it.
     _where("ix_backups_page", "project_id", "created_at", "id", "deleted_at IS NULL"),
-    _where("ix_backups_name", "project_id", "name", "deleted_at IS NULL"),
+    # With the id, a piece of a name is looked for without a look at the table (and see migration 0012).
+    _where("ix_backups_name", "project_id", "name", "id", "deleted_at IS NULL"),
+    _where("ix_backups_size", "project_id", "size_gib", "name", "id", "deleted_at IS NULL"),
     _where("ix_backups_status", "project_id", "status", "created_at", "id", "deleted_at IS NULL"),
     sa.Index("ix_backups_volume", "volume_id"),
     sa.Index(

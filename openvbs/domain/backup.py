@@ -164,7 +164,7 @@ class BackupQuery:
     parent_id: str | None = None
     """No backup has a parent, so none matches."""
     sort: tuple[tuple[str, str], ...] = (("created_at", "desc"),)
-    """(key, asc|desc) pairs; the keys are ``db.backups.SORT_KEYS``."""
+    """(key, asc|desc) pairs; ``db.backup_lists`` has the keys."""
     limit: int = 1000
     offset: int = 0
     marker: str | None = None

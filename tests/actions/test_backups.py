@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from openvbs.domain.volume import NewVolume, VolumeStatus
 from tests.support.actions import add_backup, add_volume, caller, end_job, made_service
 
 ALPHA, BETA, GAMMA = caller("alpha"), caller("beta"), caller("gamma")
+ADMIN = caller("admin", role="admin", sees_all=True)
 
 
 @pytest.fixture
@@ -269,6 +271,74 @@ def test_pages_show_every_backup_once_in_every_order(service: Service) -> None:
                 walked += [b.id for b in page.items]
                 more = page.has_more
             assert walked == [b.id for b in whole.items]
+
+
+def test_backups_of_one_size_follow_their_names(service: Service) -> None:
+    made = {name: add_backup(service, "alpha") for name in ("b", "c", "a")}
+    for name, backup_id in made.items():
+        backups.update_backup(service, ALPHA, backup_id, name=name)
+
+    def listed(*sort: tuple[str, str]) -> list[str | None]:
+        return [backup.name for backup in backups.list_backups(service, ALPHA, BackupQuery(sort=sort)).items]
+
+    assert listed(("size", "asc")) == listed(("size", "desc"))[::-1] == ["a", "b", "c"]
+    assert listed(("size", "asc"), ("name", "desc")) == ["c", "b", "a"]
+    assert listed(("size", "asc"), ("created_at", "asc")) == ["b", "c", "a"]
+
+
+def test_a_piece_of_a_name_finds_own_backups_that_are_there(service: Service) -> None:
+    made = {name: add_backup(service, "alpha") for name in ("Nightly-1", "nightly-12", "weekly", "nightly-0")}
+    foreign = add_backup(service, "beta")
+    for name, backup_id in made.items():
+        backups.update_backup(service, ALPHA, backup_id, name=name)
+    backups.update_backup(service, BETA, foreign, name="nightly-2")
+    with service.database.write() as connection:
+        backup_rows.mark_deleted(connection, made["nightly-0"], now=datetime.now(UTC))
+
+    def found(caller: Caller, **query: bool) -> set[str | None]:
+        page = backups.list_backups(service, caller, BackupQuery(name_like="NIGHTLY", with_count=True, **query))
+        assert page.total == len(page.items)
+        return {backup.name for backup in page.items}
+
+    assert found(ALPHA) == {"Nightly-1", "nightly-12"}
+    assert found(BETA) == {"nightly-2"}
+    assert found(ADMIN, all_projects=True) == {"Nightly-1", "nightly-12", "nightly-2"}
+
+
+def test_shares_in_every_order_with_every_filter(service: Service) -> None:
+    made = {}
+    for name in ("b", "nightly-1", "a", "Nightly-2"):
+        made[name] = add_backup(service, "alpha")
+        backups.update_backup(service, ALPHA, made[name], name=name)
+        shares.share_backup(service, ALPHA, made[name], ["beta"])
+    add_backup(service, "alpha")  # not shared
+    foreign = add_backup(service, "gamma")
+    backups.update_backup(service, GAMMA, foreign, name="nightly-3")
+    shares.share_backup(service, GAMMA, foreign, ["alpha", "beta"])
+    for sort_key in ("name", "size", "status", "id", "created_at", "updated_at"):
+        for sort_dir in ("asc", "desc"):
+            for filters, own in (({}, set(made)), ({"name_like": "nightly"}, {"nightly-1", "Nightly-2"})):
+                for status in ({}, {"status": "available"}):
+                    query = {**filters, **status, "sort_key": sort_key, "sort_dir": sort_dir}
+                    assert walked(service, ALPHA, query) == own, query
+                    received = own | {"nightly-3"}
+                    assert walked(service, BETA, {**query, "share_to_me": True}) == received, query
+                    assert walked(service, ALPHA, {**query, "share_to_me": True}) == {"nightly-3"}, query
+                    assert walked(service, ALPHA, {**query, "status": "error"}) == set(), query
+
+
+def walked(service: Service, who: Caller, query: dict[str, Any]) -> set[str | None]:
+    """The names in a list of shares, read two at a time; each comes once, and as many as the count says."""
+    names: list[str | None] = []
+    marker = None
+    while True:
+        page = shares.list_shares(service, who, ShareQuery(**query, limit=2, marker=marker))
+        names += [shared.backup.name for shared in page.items]
+        if not page.has_more:
+            break
+        marker = page.items[-1].share.id
+    assert len(names) == len(set(names)) == shares.count_shares(service, who, ShareQuery(**query)), (query, names)
+    return set(names)
 
 
 def test_a_marker_of_another_project_is_unknown(service: Service) -> None:
