@@ -91,7 +91,7 @@ def _multiply(
     connection: sa.Connection, table: sa.Table, made_of: Mapping[str, str], numbers: Mapping[str, object]
 ) -> None:
     """Rows like the template but for some columns. Indexes are made afterwards, which is several times faster."""
-    names = [column.name for column in table.c]
+    names = [column.name for column in table.c if column.computed is None]
     chosen = ", ".join(made_of.get(name, f't."{name}"') for name in names)
     quoted = ", ".join(f'"{name}"' for name in names)
     for index in table.indexes:

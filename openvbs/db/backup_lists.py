@@ -24,7 +24,11 @@ _EXACT_FILTERS = (
     "name", "volume_id", "snapshot_id", "project_id", "id", "user_id", "availability_zone", "container", "size_gib",
 )  # fmt: skip
 _EXACT = {key: backups.c[key] for key in _EXACT_FILTERS}
-_LIKE = {"name_like": backups.c.name, "status_like": backup_rows.SEEN_STATUS, "volume_id_like": backups.c.volume_id}
+_LIKE = {
+    "name_like": backups.c.folded_name,
+    "status_like": backup_rows.SEEN_STATUS,
+    "volume_id_like": backups.c.volume_id,
+}
 _NAMED = backups.alias("named")
 
 
@@ -34,7 +38,7 @@ def has_name_like(owner: sa.BindParameter[str]) -> sa.ColumnElement[bool]:
     The ids come from an index of names alone; the rows of a big project lie all over the table.
     """
     fitting = sa.select(_NAMED.c.id).where(
-        _NAMED.c.project_id == owner, _NAMED.c.deleted_at.is_(None), like_parameter(_NAMED.c.name, "name_like")
+        _NAMED.c.project_id == owner, _NAMED.c.deleted_at.is_(None), like_parameter(_NAMED.c.folded_name, "name_like")
     )
     return backups.c.id.in_(fitting)
 

@@ -73,7 +73,7 @@ def _progress_percent() -> sa.ColumnElement[int]:
 
 
 COLUMNS: list[sa.ColumnElement[Any]] = [
-    *(column for column in backups.c if column.name not in {"status", "deleted_at", "purged_at"}),
+    *(column for column in backups.c if column.name not in {"status", "deleted_at", "purged_at", "folded_name"}),
     SEEN_STATUS.label("status"),
     _progress_percent().label("progress_percent"),
 ]

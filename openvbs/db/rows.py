@@ -47,8 +47,8 @@ def constant(text: str) -> sa.ColumnElement[str]:
 
 
 def like_parameter(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-    """Contains a text, ignoring case, which comes as ``like_pattern`` under this name."""
-    return sa.func.lower(column).like(sa.bindparam(name, type_=sa.String), escape=_ESCAPE)
+    """Contains a text, ignoring case, which comes as ``like_pattern`` under this name; the column is in lower case."""
+    return column.like(sa.bindparam(name, type_=sa.String), escape=_ESCAPE)
 
 
 def like_pattern(text: str) -> str:

@@ -211,7 +211,7 @@ def _conditions(
         conditions.append(backup_rows.is_seen_as(status))
     if share_to_me:
         conditions.append(shares.c.to_project_id == backup_rows.VIEWER)
-        return conditions + ([like_parameter(backups.c.name, "name_like")] if "name_like" in given else [])
+        return conditions + ([like_parameter(backups.c.folded_name, "name_like")] if "name_like" in given else [])
     if "name_like" in given:
         conditions.append(has_name_like(backup_rows.VIEWER))
     in_order_of_backups = sort_key in _IN_INDEXES_OF_BACKUPS

@@ -8,21 +8,29 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-_INDEXES = {
-    "ix_backups_name": ["project_id", "name", "id"],
-    "ix_backups_size": ["project_id", "size_gib", "name", "id"],
-}
 _LIVE = sa.text("deleted_at IS NULL")
 
 
 def upgrade() -> None:
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    # SQLite cannot add a column that is stored; it computes this one when it is read.
+    folded = sa.Computed("lower(name)", persisted=not is_sqlite)
+    op.add_column("backups", sa.Column("folded_name", sa.Text(), folded))
     op.drop_index("ix_backups_name", "backups")
-    for name, columns in _INDEXES.items():
-        op.create_index(name, "backups", columns, sqlite_where=_LIVE, postgresql_where=_LIVE)
-    dialect = op.get_bind().dialect
-    if dialect.name == "sqlite" or (dialect.server_version_info or (0,)) < (14,):
-        return
-    # From these PostgreSQL tells a piece that all names have from one that few have: the one is found soonest by
-    # walking the list, the other by the index of names.
-    op.execute("CREATE STATISTICS backups_lower_name ON lower(name) FROM backups")
-    op.execute("ANALYZE backups")
+    op.create_index(
+        "ix_backups_name",
+        "backups",
+        ["project_id", "name", "id"],
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+        postgresql_include=["folded_name"],
+    )
+    op.create_index(
+        "ix_backups_size",
+        "backups",
+        ["project_id", "size_gib", "name", "id"],
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    )
+    if not is_sqlite:
+        op.execute("ANALYZE backups")
