@@ -23,6 +23,8 @@ from openvbs.domain.share import GrantedBackup, Share, SharedBackup, ShareQuery
 _NOT_ENDED = shares.c.cancelled_at.is_(None)
 _NOW = sa.bindparam("now", type_=shares.c.expires_at.type)
 _LIVE = sa.and_(_NOT_ENDED, sa.or_(shares.c.expires_at.is_(None), shares.c.expires_at > _NOW))
+_WITH_BACKUP = sa.and_(backups.c.id == shares.c.backup_id, backups.c.deleted_at.is_(None))
+"""What joins a share to its backup, which is not deleted."""
 _SHARE_COLUMNS = [column for column in shares.c if column.name not in {"cancelled_at", "suspended_at"}]
 _make_share = maker(Share, _SHARE_COLUMNS)
 _GRANTED = [{column.key: column for column in backup_rows.COLUMNS}[name] for name in GrantedBackup._fields]
@@ -47,13 +49,8 @@ def live_to(connection: sa.Connection, backup_id: str, *, to_project_id: str, no
     """The live share under which a project may use a backup that is not deleted."""
     row = connection.execute(
         sa.select(*_SHARE_COLUMNS)
-        .join(backups, backups.c.id == shares.c.backup_id)
-        .where(
-            shares.c.backup_id == backup_id,
-            shares.c.to_project_id == to_project_id,
-            _LIVE,
-            backups.c.deleted_at.is_(None),
-        ),
+        .join(backups, _WITH_BACKUP)
+        .where(shares.c.backup_id == backup_id, shares.c.to_project_id == to_project_id, _LIVE),
         {"now": now},
     ).first()
     return None if row is None else to_value(Share, row)
@@ -95,8 +92,8 @@ def suspended(connection: sa.Connection) -> list[Share]:
     """Every share that waits to be accepted, of backups that are there."""
     rows = connection.execute(
         sa.select(*_SHARE_COLUMNS)
-        .join(backups, backups.c.id == shares.c.backup_id)
-        .where(shares.c.suspended_at.is_not(None), backups.c.deleted_at.is_(None))
+        .join(backups, _WITH_BACKUP)
+        .where(shares.c.suspended_at.is_not(None))
         .order_by(shares.c.from_project_id, shares.c.backup_id, shares.c.id)
     )
     return [to_value(Share, row) for row in rows]
@@ -152,8 +149,8 @@ def end_expired(connection: sa.Connection, backup_id: str, *, now: datetime) -> 
 
 _SHARED = (
     sa.select(*[column.label(f"share_{column.name}") for column in _SHARE_COLUMNS], *_GRANTED)
-    .join(backups, backups.c.id == shares.c.backup_id)
-    .where(_LIVE, backups.c.deleted_at.is_(None))
+    .join(backups, _WITH_BACKUP)
+    .where(_LIVE)
 )
 """Live shares with their backups."""
 
@@ -220,7 +217,7 @@ def _conditions(
     # Naming the owner twice makes PostgreSQL expect next to nothing, and gather all before it sorts: right for a
     # rare status, and for an order that no index has.
     if in_order_of_backups or sort_key == "status" or status not in {None, BackupStatus.AVAILABLE}:
-        conditions += [backups.c.project_id == backup_rows.VIEWER, backups.c.deleted_at.is_(None)]
+        conditions.append(backups.c.project_id == backup_rows.VIEWER)
     return conditions
 
 
@@ -267,5 +264,5 @@ def _counting(given: frozenset[str], status: str | None, *, share_to_me: bool) -
     """
     counted = sa.select(sa.func.count()).select_from(shares).where(_LIVE)
     if given & _ABOUT_BACKUPS:
-        counted = counted.join(backups, backups.c.id == shares.c.backup_id)
+        counted = counted.join(backups, _WITH_BACKUP)
     return counted.where(*_conditions(given, status, share_to_me=share_to_me))
