@@ -9,6 +9,7 @@ from openvbs.engine.errors import EngineError
 from openvbs.engine.format import BACKUPS, DAMAGE, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index import segment_sizes
+from openvbs.engine.leases import Lease
 from openvbs.engine.pack_table import PackTable, side_by_side
 from openvbs.engine.progress import Checkpoint, OnProgress, ignore_progress, never_stop
 from openvbs.engine.repository import Repository
@@ -22,9 +23,10 @@ def check_structure(repository: Repository, *, checkpoint: Checkpoint = never_st
     present = _list_backups(repository)
     with repository.working("check") as lease:
         report = CheckReport()
-        lease.check()
-        broken = _check_objects(repository, _sizes(repository), report, checkpoint)
-        Walk(repository, broken, frozenset(), checkpoint).walk(present, report)
+        look = _looking_at(lease, checkpoint)
+        broken = _check_objects(repository, _sizes(repository), report, look)
+        Walk(repository, broken, frozenset(), look).walk(present, report)
+        lease.check_stored()
         return report
 
 
@@ -44,12 +46,24 @@ def check_data(
     with repository.working("check") as lease:
         report = CheckReport()
         sizes = _sizes(repository)
-        broken = _check_objects(repository, sizes, report, checkpoint)
+        look = _looking_at(lease, checkpoint)
+        broken = _check_objects(repository, sizes, report, look)
         begun = state or begin_check(repository)
         work = DataCheck(repository, lease, begun, on_state=on_state, on_progress=on_progress, checkpoint=checkpoint)
         bad = work.check(sizes, {pack for pack, size in broken.items() if not size}, report)
-        Walk(repository, broken, bad, checkpoint).walk(present, report)
+        Walk(repository, broken, bad, look).walk(present, report)
+        lease.check_stored()
         return report
+
+
+def _looking_at(lease: Lease, checkpoint: Checkpoint) -> Checkpoint:
+    """Whose lease lapsed would call damaged what a collection has put elsewhere since (I10)."""
+
+    def look() -> None:
+        lease.check()
+        checkpoint()
+
+    return look
 
 
 def _list_backups(repository: Repository) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from openvbs.engine.check_report import ByteRange, CheckReport
-from openvbs.engine.errors import BackupMissing, EngineError
+from openvbs.engine.damage import note_of
+from openvbs.engine.errors import BackupMissing, BlockDamaged, EngineError
 from openvbs.engine.format import PACK_BYTES_MAX
 from openvbs.engine.ids import ZERO_ID, BlockId, PackId
 from openvbs.engine.progress import Checkpoint
@@ -79,8 +80,11 @@ class Walk:
         )
 
     def _read_good(self, ids: list[BlockId]) -> dict[BlockId, bytes]:
-        return {
-            page_id: page
-            for page_id, page in try_read_blocks(self._repository, ids)
-            if not isinstance(page, EngineError)
-        }
+        """Those that are good. What is damaged is noted, so that the next backup of the volume stores it anew."""
+        good = {}
+        for page_id, page in try_read_blocks(self._repository, ids):
+            if isinstance(page, BlockDamaged):
+                self._repository.note_damage(note_of(page))
+            elif not isinstance(page, EngineError):
+                good[page_id] = page
+        return good

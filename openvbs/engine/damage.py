@@ -36,11 +36,15 @@ def read_damage(store: Store, codec: Codec) -> dict[PackId, Blocks]:
         return {pack: blocks for pack, blocks in zip(packs, read, strict=True) if blocks is None or blocks}
 
 
-def put_damage(store: Store, codec: Codec, damage: Damage) -> None:
-    """Make notes durable, each in the place of what was noted of that pack before."""
+def add_damage(store: Store, codec: Codec, damage: Damage) -> dict[PackId, Blocks]:
+    """Add to what is noted, durably; what is noted of these packs then.
+
+    Joined with what the store says now: others note too. Of two who note of one pack in the very same moment, one note
+    may be lost; the next who meets that damage notes it again.
+    """
     with ThreadPoolExecutor(_THREADS) as pool:
-        # The list is for the errors of the threads.
-        list(pool.map(lambda pack: _put_note(store, codec, pack, damage[pack]), damage))
+        notes = pool.map(lambda pack: _add_to_note(store, codec, pack, damage[pack]), damage)
+        return dict(zip(damage, notes, strict=True))
 
 
 def drop_damage(store: Store, packs: Iterable[PackId]) -> None:
@@ -59,10 +63,12 @@ def note_of(error: BlockDamaged) -> Damage:
     return {PackId(pack): frozenset([BlockId(error.block_id)]) for pack in error.packs}
 
 
-def _put_note(store: Store, codec: Codec, pack: PackId, blocks: Blocks) -> None:
+def _add_to_note(store: Store, codec: Codec, pack: PackId, more: Blocks) -> Blocks:
+    blocks = joined(more, _read_note(store, codec, pack))
     name = damage_name(pack)
     content = DamageContent(None if blocks is None else sorted(block.hex() for block in blocks))
     store.put(name, codec.seal_object(name, ObjectKind.DAMAGE, msgspec.json.encode(content)))
+    return blocks
 
 
 def _read_note(store: Store, codec: Codec, pack: PackId) -> Blocks:

@@ -155,12 +155,13 @@ class Index:
                 continue
 
     def _load(self) -> bool:
-        """Bring runs in line with the store; False if a segment vanished meanwhile and it must be done again."""
-        self.damaged = {}
+        """Bring runs in line with the store; False if a segment vanished meanwhile and it must be done again.
+
+        What the store has no more answers until the rest is read: a collection replaces segments by others that name
+        the same packs, and lookups go on meanwhile.
+        """
+        damaged: dict[bytes, EngineError] = {}
         present = set(segment_sizes(self._store))
-        self._share_out(present)
-        if not self._recent.segments <= present:
-            self._recent = self._recent.without(self._recent.segments - present)
         missing = sorted(present - self._covered())
         with ThreadPoolExecutor(_LOAD_THREADS) as pool:
             for start in range(0, len(missing), _LOAD_THREADS):
@@ -168,11 +169,15 @@ class Index:
                 try:
                     for segment, result in zip(batch, pool.map(self._try_read_segment, batch), strict=True):
                         if isinstance(result, EngineError):
-                            self.damaged[segment] = result
+                            damaged[segment] = result
                         else:
                             self._add(segment, result)
                 except ObjectMissing:
                     return False
+        self.damaged = damaged
+        self._share_out(present)
+        if not self._recent.segments <= present:
+            self._recent = self._recent.without(self._recent.segments - present)
         return True
 
     def _share_out(self, present: set[bytes]) -> None:
@@ -182,9 +187,8 @@ class Index:
         for run in sorted(self._runs, key=lambda run: run.entries, reverse=True):
             own = run.segments & rest
             if own:
-                run.answer_for(own)
+                runs.append(run.answering_for(own))
                 rest -= own
-                runs.append(run)
             else:
                 run.path.unlink(missing_ok=True)
         self._runs = tuple(runs)

@@ -17,6 +17,7 @@ import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,8 @@ class IndexRun:
         self._names = [cut[i : i + _SEGMENT_BYTES] for i in range(0, len(cut), _SEGMENT_BYTES)]
         self.segments = frozenset(self._names)
         """The index segments that this file covers."""
-        self._answered = self.segments
+        self.answered = self.segments
+        """Those of them that it answers for."""
         self.gone: frozenset[int] = frozenset()
         """Numbers of the pack rows whose segment has left the store, or is another run's to answer for."""
 
@@ -85,11 +87,17 @@ class IndexRun:
             if number not in self.gone:
                 yield number, self.pack_row(number)
 
-    def answer_for(self, segments: frozenset[bytes]) -> None:
-        """Answer only with packs that these segments, all of them among its own, name."""
-        if segments != self._answered:
-            self._answered = segments
-            self.gone = frozenset(n for n in range(self.packs) if self.pack_row(n).segment not in segments)
+    def answering_for(self, segments: frozenset[bytes]) -> "IndexRun":
+        """The same file, answering only with packs that these segments, all of them among its own, name.
+
+        A lookup that began with this one goes on as it began.
+        """
+        if segments == self.answered:
+            return self
+        other = copy(self)
+        other.answered = segments
+        other.gone = frozenset(n for n in range(self.packs) if self.pack_row(n).segment not in segments)
+        return other
 
     def find(self, block_id: BlockId) -> Iterator[tuple[int, Place]]:
         """Position and place of every entry of this id whose pack row is not gone."""

@@ -70,11 +70,12 @@ class Lease:
         LeaseLapsed if the lease was taken away.
         """
         try:
-            self._renew_once()
-            return self._store.stat(self._name).modified_at
+            now = self._renew_once()
         except ObjectMissing as error:
             self._gone = True
             raise LeaseLapsed("this work's lease was taken away while it stood still") from error
+        self.check()
+        return now
 
     def release(self) -> None:
         """Stop renewing and remove the lease."""
@@ -93,11 +94,17 @@ class Lease:
                 # Not renewed; if it stays so, check says it. The work itself will meet the same store.
                 continue
 
-    def _renew_once(self) -> None:
+    def _renew_once(self) -> float:
+        """Renew; when that was, by the store's own clock."""
         started = monotonic_seconds()
-        self._store.stat(self._name)  # a lease that was taken away must stay away (I10)
+        before = self._store.stat(self._name).modified_at  # a lease that was taken away must stay away (I10)
         self._store.put(self._name, self._sealed())
+        now = self._store.stat(self._name).modified_at
+        if now - before > LAPSE_SECONDS:
+            # The put, or this machine, took so long that it may have brought back a lease that was taken away.
+            self._gone = True
         self._renewed_at = started
+        return now
 
     def _sealed(self) -> bytes:
         return self._codec.seal_object(self._name, ObjectKind.LEASE, self._content)

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,15 @@ import msgspec
 from openvbs.clock import utc_now
 from openvbs.engine.codec import Codec
 from openvbs.engine.condemned import list_collections, read_collection
-from openvbs.engine.damage import Damage, drop_damage, joined, put_damage, read_damage
-from openvbs.engine.errors import BackupMissing, Corrupt, EngineError, RepositoryMissing, UnknownFormat
+from openvbs.engine.damage import Damage, add_damage, drop_damage, joined, note_of, read_damage
+from openvbs.engine.errors import (
+    BackupMissing,
+    BlockDamaged,
+    Corrupt,
+    EngineError,
+    RepositoryMissing,
+    UnknownFormat,
+)
 from openvbs.engine.facts import BackupFacts, BackupRecord, BackupStats
 from openvbs.engine.format import (
     BACKUPS,
@@ -39,7 +47,7 @@ from openvbs.engine.keys import (
 )
 from openvbs.engine.leases import Lease, holding
 from openvbs.engine.tree import Tree, TreeShape
-from openvbs.stores.base import NameTaken, ObjectMissing, Store
+from openvbs.stores.base import NameTaken, ObjectMissing, Store, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +70,8 @@ class Repository:
         self.store = store
         self.codec = codec
         self.index = Index(store, codec, cache)
+        self._look = threading.Lock()
+        """Held for a whole look at the store: a slow one must not take back what a later one saw."""
         self.damaged_collections: dict[str, EngineError] = {}
         """Collections that could not be read at the last refresh, and why. Restores do without them."""
 
@@ -118,40 +128,58 @@ class Repository:
     def working(self, purpose: str) -> Iterator[Lease]:
         """Hold a lease, with an index and condemned packs read after it was made (I6).
 
-        Index segments that cannot be opened are left out, as ``index.damaged`` tells.
+        Index segments that cannot be opened are left out, as ``index.damaged`` tells. A damaged block that ends the
+        work is noted.
         """
         with holding(self.store, self.codec, purpose) as lease:
             self.refresh()
             for segment, error in self.index.damaged.items():
                 _log.warning("index segment %s is left out: %s", segment.hex(), error)
-            yield lease
+            try:
+                yield lease
+            except BlockDamaged as error:
+                self._try_to_note(error)
+                raise
 
     def refresh(self) -> None:
         """Bring the index, and what of it is condemned or damaged, up to date with the store."""
-        self.damaged_collections = {}
-        condemned = []
-        for collection_id in list_collections(self.store):
-            try:
-                condemned.append(read_collection(self.store, self.codec, collection_id).condemned)
-            except EngineError as error:
-                self.damaged_collections[collection_id] = error
-        self.index.condemned = frozenset().union(*condemned)
-        self.index.damage = read_damage(self.store, self.codec)
-        self.index.refresh()
+        with self._look:
+            damaged = {}
+            condemned = []
+            for collection_id in list_collections(self.store):
+                try:
+                    condemned.append(read_collection(self.store, self.codec, collection_id).condemned)
+                except EngineError as error:
+                    damaged[collection_id] = error
+            self.damaged_collections = damaged
+            self.index.condemned = frozenset().union(*condemned)
+            self.index.damage = read_damage(self.store, self.codec)
+            self.index.refresh()
 
     def note_damage(self, found: Damage) -> None:
         """Remember, durably and for everybody, that these blocks are lost or damaged in these packs."""
-        known = self.index.damage
-        more = {pack: joined(blocks, known.get(pack, frozenset())) for pack, blocks in found.items()}
-        more = {pack: blocks for pack, blocks in more.items() if pack not in known or blocks != known[pack]}
-        put_damage(self.store, self.codec, more)
-        self.index.damage = {**self.index.damage, **more}
+        with self._look:
+            known = self.index.damage
+            more = {
+                pack: blocks
+                for pack, blocks in found.items()
+                if joined(blocks, known.get(pack, frozenset())) != known.get(pack, frozenset())
+            }
+            self.index.damage = {**known, **add_damage(self.store, self.codec, more)}
 
     def forget_damage(self, packs: Iterable[PackId]) -> None:
         """Take back what is noted of these packs: they were found to be good, or are gone for good."""
-        noted = frozenset(packs) & self.index.damage.keys()
-        drop_damage(self.store, noted)
-        self.index.damage = {pack: blocks for pack, blocks in self.index.damage.items() if pack not in noted}
+        with self._look:
+            noted = frozenset(packs) & self.index.damage.keys()
+            drop_damage(self.store, noted)
+            self.index.damage = {pack: blocks for pack, blocks in self.index.damage.items() if pack not in noted}
+
+    def _try_to_note(self, error: BlockDamaged) -> None:
+        try:
+            self.note_damage(note_of(error))
+        except StoreError:
+            # What the work met is about to be raised, and it matters more.
+            _log.warning("that %s could not be noted", error, exc_info=True)
 
     def refuse_unknown_condemned(self) -> None:
         """Corrupt if it is not known what is condemned: nothing stored may be relied on then (I6), nor be deleted."""

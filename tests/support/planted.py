@@ -125,6 +125,7 @@ def a_renewal_brings_a_deleted_lease_back(patch: pytest.MonkeyPatch) -> None:
 
     def renew(self):
         self._store.put(self._name, self._sealed())
+        return self._store.stat(self._name).modified_at
 
     patch.setattr(Lease, "_renew_once", renew)
 

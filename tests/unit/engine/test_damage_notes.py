@@ -5,7 +5,7 @@ import pytest
 from openvbs.engine.backup import back_up
 from openvbs.engine.check import check_data, check_structure
 from openvbs.engine.collect import apply_collection, plan_collection
-from openvbs.engine.errors import Corrupt
+from openvbs.engine.errors import BlockDamaged, Corrupt
 from openvbs.engine.format import DAMAGE, PACKS, Kind, damage_name, pack_name
 from openvbs.engine.index_run import Place
 from openvbs.engine.repository import Repository, open_repository
@@ -257,3 +257,48 @@ def test_a_damaged_block_says_which_and_where(store, old):
     with reopened(store) as repository, pytest.raises(Corrupt) as caught:
         restored(repository, old)
     assert caught.value.packs == {place.pack_id}
+
+
+def test_finds_of_two_processes_add_up(store, old):
+    """A check that began before another one noted something does not take that away."""
+    pack = place_of(store, block(0)).pack_id
+    with reopened(store) as one, reopened(store) as other:
+        names = {one.codec.id_of(block(number), Kind.BLOCK) for number in (0, 1)}
+        one.refresh()
+        other.refresh()
+        for repository, name in zip((one, other), names, strict=True):
+            repository.note_damage({pack: frozenset([name])})
+        other.note_damage({pack: frozenset()})
+        assert other.index.damage == {pack: names}
+    with reopened(store) as repository:
+        repository.refresh()
+        assert repository.index.damage == {pack: names}
+
+
+def test_nothing_found_is_no_note(store, old):
+    with reopened(store) as repository:
+        repository.note_damage({place_of(store, block(0)).pack_id: frozenset()})
+    assert notes(store) == []
+
+
+def just_plan(repository: Repository) -> None:
+    with pytest.raises(BlockDamaged):
+        plan_collection(repository)
+
+
+def just_restore(repository: Repository) -> None:
+    (backup,) = repository.list_backups()
+    with pytest.raises(BlockDamaged):
+        restored(repository, backup.facts.backup_id)
+
+
+@pytest.mark.parametrize("how", [check_structure, just_plan, just_restore])
+def test_a_damaged_page_is_noted_by_whoever_meets_it(store, old, how):
+    """Or every new backup of that volume would find it to be stored, and be damaged like the last one."""
+    with reopened(store) as repository:
+        repository.refresh()
+        place = repository.index.find(repository.load_backup(old).tree.root)
+    damage(store, place)
+    check(store, how)
+    assert len(notes(store)) == 1
+    assert_heals(store, old, 0)
