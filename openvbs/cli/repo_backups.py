@@ -1,6 +1,6 @@
 """``openvbs repo``: making a repository, and backups in it."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from openvbs.cli.tables import print_json, print_record, print_table, size_text
 from openvbs.cli.targets import open_target
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
-from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.errors import BackupMissing, Corrupt, EngineError, LeaseLapsed, UnknownFormat
 from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repository import create_repository
@@ -146,25 +146,24 @@ def restore(url: str, backup_id: str, file: Path, *, key_file: Path, cache: Path
 @click.command("list")
 @repository_command
 def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
-    """List the backups, the oldest first."""
+    """List the backups, the oldest first. Those whose record is damaged are named after them, with exit code 1."""
+    records: list[BackupRecord] = []
+    damaged: list[str] = []
     with opened(url, key_file, cache) as repository:
-        records = sorted(repository.list_backups(), key=lambda record: record.facts.created_at)
+        for backup_id in repository.backup_ids():
+            try:
+                records.append(repository.load_backup(backup_id))
+            except BackupMissing:
+                continue  # deleted just now
+            except EngineError as error:
+                damaged.append(str(error))
+    records.sort(key=lambda record: record.facts.created_at)
     if as_json:
         print_json([_record_json(record) for record in records])
-        return
-    print_table(
-        ("id", "name", "created", "size", "stored"),
-        (
-            (
-                record.facts.backup_id,
-                record.facts.name,
-                record.facts.created_at.isoformat(timespec="seconds"),
-                size_text(record.size_bytes),
-                size_text(record.stats.bytes_stored),
-            )
-            for record in records
-        ),
-    )
+    else:
+        print_table(("id", "name", "created", "size", "stored"), map(_row, records))
+    if damaged:
+        raise click.ClickException("\n".join([*damaged, "such a backup cannot be restored; delete removes it"]))
 
 
 @click.command()
@@ -173,12 +172,23 @@ def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> Non
 def delete(url: str, backup_id: str, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
     """Delete the backup ID; no other one is affected. Its space comes back with collect."""
     with opened(url, key_file, cache) as repository:
-        repository.load_backup(backup_id)
+        with suppress(Corrupt, UnknownFormat):  # not to be restored, but to be deleted
+            repository.load_backup(backup_id)
         repository.delete_backup(backup_id)
     if as_json:
         print_json({"deleted": backup_id})
     else:
         click.echo(f"deleted {backup_id}")
+
+
+def _row(record: BackupRecord) -> tuple[str, ...]:
+    return (
+        record.facts.backup_id,
+        record.facts.name,
+        record.facts.created_at.isoformat(timespec="seconds"),
+        size_text(record.size_bytes),
+        size_text(record.stats.bytes_stored),
+    )
 
 
 def _record_json(record: BackupRecord) -> dict[str, Any]:

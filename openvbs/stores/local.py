@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,7 +81,7 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
-        with _translated(prefix):
+        with _translated(prefix or str(self._root)):
             yield from self._walk(folder, prefix)
 
     def stat(self, name: str) -> ObjectInfo:
@@ -112,15 +112,29 @@ class LocalStore:
             if folder in self._known:
                 return path
         with _translated(name):
-            self._drafts.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Flushed even if another process made them: it may not have come to that yet.
-            sync_folder(self._root.parent)
-            for parent in path.parent.relative_to(self._root).parents:
-                sync_folder(self._root / parent)
+            self._make_folder(self._drafts)
+            self._make_folder(path.parent)
         with self._known_lock:
             self._known.add(folder)
         return path
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it, durably."""
+        is_ours = folder == self._root or self._root in folder.parents
+        if not is_ours and folder.exists():
+            return
+        self._make_folder(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            self._hand_over(folder)
+        # Even if another process made it: it may not have come to that yet.
+        sync_folder(folder.parent)
+
+    def _hand_over(self, made: Path | int) -> None:
+        """What root makes in somebody's store becomes theirs, or their service could not read it."""
+        if os.geteuid() == 0 and self._root.exists() and (owner := self._root.stat()).st_uid:
+            with suppress(PermissionError):  # of a filesystem without owners
+                os.chown(made, owner.st_uid, owner.st_gid)
 
     @contextmanager
     def _draft(self, data: Bytes) -> Iterator[Path]:
@@ -134,6 +148,7 @@ class LocalStore:
                 break
             os.close(descriptor)
         try:
+            self._hand_over(descriptor)
             rest = _write_direct(descriptor, memoryview(data))
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -167,16 +182,17 @@ class LocalStore:
         start = f"{folder}/" if folder else ""
         for suffix, entry in sorted(entries, key=lambda item: item[0]):
             name = start + suffix
-            if suffix.endswith("/"):
-                if name.startswith(prefix) or prefix.startswith(name):
-                    yield from self._walk(name[:-1], prefix)
-            elif name.startswith(prefix):
-                try:
-                    check_name(name)
+            try:
+                # Other files are no objects; a folder such as lost+found holds none, and may be closed to us.
+                check_name(name.removesuffix("/"))
+                if suffix.endswith("/"):
+                    if name.startswith(prefix) or prefix.startswith(name):
+                        yield from self._walk(name[:-1], prefix)
+                elif name.startswith(prefix):
                     status = entry.stat()
-                except (BadName, FileNotFoundError):
-                    continue
-                yield ObjectInfo(name, status.st_size, status.st_mtime)
+                    yield ObjectInfo(name, status.st_size, status.st_mtime)
+            except (BadName, FileNotFoundError):
+                continue
 
 
 def _write_direct(descriptor: int, data: memoryview) -> memoryview:

@@ -131,6 +131,33 @@ def test_foreseen_errors_are_one_sentence_and_exit_1(shell, image, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_record_hides_no_other_backup_and_can_be_deleted(shell, image, tmp_path):
+    good, bad = backup_of(shell, image), backup_of(shell, image)
+    (tmp_path / "store" / "backups" / bad).write_bytes(b"")
+    says = shell("list", code=1)
+    assert bad in says
+    assert "delete removes it" in says
+    result = CliRunner().invoke(main, ["repo", "list", str(tmp_path / "store"), "--key-file", str(tmp_path / "key")])
+    assert good in result.stdout
+    assert bad in shell("collect", code=1)
+    shell("delete", bad)
+    shell("collect")
+    assert [backup["backup_id"] for backup in shell.json("list")] == [good]
+
+
+def test_a_repository_that_lost_its_header_gets_no_new_one(shell, image, tmp_path):
+    """It would have another key: nothing that is there could be read."""
+    backup_id = backup_of(shell, image)
+    header = tmp_path / "store" / "repository.json"
+    header.rename(tmp_path / "kept")
+    for command in ("init", "list"):
+        assert "put it back from a copy" in shell(command, code=1)
+    assert not header.exists()
+    (tmp_path / "kept").rename(header)
+    shell("restore", backup_id, str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == image.read_bytes()
+
+
 def test_a_wrong_or_missing_key(shell, image, tmp_path):
     backup_of(shell, image)
     (tmp_path / "key").rename(tmp_path / "right")
