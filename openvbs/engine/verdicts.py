@@ -17,7 +17,7 @@ from openvbs.engine.condemned import (
     read_collections,
     verdict_name,
 )
-from openvbs.engine.format import ENTRY, LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
+from openvbs.engine.format import LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
 from openvbs.engine.ids import PackId, new_object_id
 from openvbs.engine.index import segment_sizes
 from openvbs.engine.leases import Lease, survey_leases
@@ -32,6 +32,7 @@ MERGE_SEGMENTS_MIN = 16
 MERGE_SEGMENT_BYTES_MAX = 1 * MIB
 """Segments below this size are merged when there are MERGE_SEGMENTS_MIN of them."""
 SEGMENT_ENTRIES_MAX = 500_000
+"""In a segment of several packs: 32 MB at most. An object may have 64 MiB, which is enough for any one pack."""
 _THREADS = 4
 
 
@@ -141,7 +142,10 @@ def _put_candidates(repository: Repository, collection_id: str, content: Candida
 
 
 def _replace_segments(repository: Repository, segments: frozenset[bytes], without: frozenset[PackId]) -> None:
-    """Write new segments that say what these say but for some packs; then delete these. A crash leaves both."""
+    """Write new segments that say what these say but for some packs; then delete these. A crash leaves both.
+
+    What is too large for one new segment goes to several, be it many old ones or a single one that had grown.
+    """
     kept: dict[PackId, PackListing] = {}
     entries = 0
     read: list[bytes] = []
@@ -150,14 +154,16 @@ def _replace_segments(repository: Repository, segments: frozenset[bytes], withou
             listings = repository.index.read_segment(segment)
         except ObjectMissing:
             continue  # another collector was here
-        read.append(segment)
         for listing in listings:
-            if listing.pack_id not in without:
-                kept[listing.pack_id] = listing
-                entries += len(listing.entries) // ENTRY.size
-        if entries >= SEGMENT_ENTRIES_MAX:
-            _write_instead(repository, kept, read)
-            kept, entries, read = {}, 0, []
+            if listing.pack_id in without or listing.pack_id in kept:
+                continue
+            if entries + len(listing) > SEGMENT_ENTRIES_MAX:
+                # Without the segment at hand: the rest of what it says is not written yet.
+                _write_instead(repository, kept, read)
+                kept, entries, read = {}, 0, []
+            kept[listing.pack_id] = listing
+            entries += len(listing)
+        read.append(segment)
     _write_instead(repository, kept, read)
 
 
