@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import Kind
 from openvbs.engine.ids import BlockId, PackId
-from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.leases import EXPIRE_SECONDS, Lease, survey_leases
 from openvbs.engine.marking import Marking, refuse_damage
 from openvbs.engine.pack import read_listing
 from openvbs.engine.pack_table import side_by_side
@@ -69,7 +69,9 @@ def plan_collection(
     with repository.working("collect") as lease:
         young_since = _young_since(repository, lease, now)
         marking = Marking(repository, checkpoint)
-        sorted_out = _sort_out(repository, marking, young_since)
+        # Later times than this are of a clock that was set back since: nobody knows how old such packs are.
+        young_until = (lease.store_now() if now is None else now) + EXPIRE_SECONDS
+        sorted_out = _sort_out(repository, marking, young_since, young_until)
         return CollectionPlan(
             dead=frozenset(sorted_out.dead),
             bytes_dead=sorted_out.bytes_dead,
@@ -140,13 +142,13 @@ class _SortedOut:
     left: int = 0
 
 
-def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _SortedOut:
+def _sort_out(repository: Repository, marking: Marking, young_since: float, young_until: float) -> _SortedOut:
     found = _SortedOut()
     condemned = repository.index.condemned
     for pack, usage, info in side_by_side(marking.usage(), stored_packs(repository)):
         if pack in condemned:
             found.waiting += 1
-        elif info is not None and info.modified_at >= young_since:
+        elif info is not None and young_since <= info.modified_at <= young_until:
             continue
         # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
         elif usage is None or usage.first == 0:

@@ -20,7 +20,7 @@ from openvbs.engine.condemned import (
 from openvbs.engine.format import LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
 from openvbs.engine.ids import PackId, new_object_id
 from openvbs.engine.index import segment_sizes
-from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.leases import Lease, count_from_now, survey_leases
 from openvbs.engine.progress import Checkpoint
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import NameTaken, ObjectMissing
@@ -55,7 +55,7 @@ class Stages:
 
 
 def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> Stages:
-    """See how far each collection is. Expired leases are deleted (I10).
+    """See how far each collection is. Expired leases are deleted, those with a time to come get ours (I10).
 
     Collections whose leases were never listed get them listed now, later than their candidates were stored, so all that
     matter are among them.
@@ -65,6 +65,9 @@ def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> St
     survey = survey_leases(store, codec, own=lease, now=now)
     for lease_id in survey.expired:
         store.delete(LEASES + lease_id)
+    for lease_id in survey.ahead:
+        lease.check()  # who stood still for long might bring back a lease that another collector deleted (I10)
+        count_from_now(store, lease_id)
     stages = Stages([], [], [])
     for collection in collections:
         if collection.candidates is None:
