@@ -3,7 +3,8 @@
 import logging
 from dataclasses import dataclass, field
 
-from openvbs.engine.errors import EngineError
+from openvbs.engine.damage import note_of
+from openvbs.engine.errors import BlockDamaged, EngineError
 from openvbs.engine.format import Kind
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.leases import EXPIRE_SECONDS, Lease, survey_leases
@@ -157,11 +158,22 @@ def _sort_out(repository: Repository, marking: Marking, young_since: float, youn
                 continue
             found.dead.append(pack)
             found.bytes_dead += info.size_bytes if info is not None else 0
-        elif info is not None and usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
+        elif (
+            info is not None
+            and usage.first < REWRITE_BELOW * usage.second
+            and len(found.sparse) < REWRITE_PACKS_MAX
+            and not _holds_needed_damage(repository, marking, pack)
+        ):
             found.sparse.append(pack)
             found.bytes_sparse += info.size_bytes
             found.bytes_copied += usage.first
     return found
+
+
+def _holds_needed_damage(repository: Repository, marking: Marking, pack: PackId) -> bool:
+    """True if something in the pack could not be copied, as far as is noted, and is needed just there."""
+    blocks = repository.index.damage.get(pack, frozenset())
+    return blocks is None or any(marking.is_needed_in(block_id, pack) for block_id in blocks)
 
 
 def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[BlockId]:
@@ -173,12 +185,15 @@ def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[
 
 
 def _copy_needed(repository: Repository, plan: CollectionPlan, checkpoint: Checkpoint) -> set[PackId]:
-    """Copy what is needed of sparse packs; those of which all could be copied."""
+    """Copy what is needed of sparse packs; those of which all could be copied.
+
+    What could not is noted, so that the next collection tries other packs and does not copy the rest of these again.
+    """
     copied: set[PackId] = set()
     packing = Packing(repository, threads=1)
     try:
         for pack, ids in plan.rewrite.items():
-            if all(_copy(repository, packing, *found) for found in try_read_blocks(repository, ids)):
+            if all(_copy(repository, packing, pack, *found) for found in try_read_blocks(repository, ids)):
                 copied.add(pack)
             checkpoint()
         packing.flush()
@@ -187,9 +202,12 @@ def _copy_needed(repository: Repository, plan: CollectionPlan, checkpoint: Check
     return copied
 
 
-def _copy(repository: Repository, packing: Packing, block_id: BlockId, found: bytes | EngineError) -> bool:
+def _copy(
+    repository: Repository, packing: Packing, pack: PackId, block_id: BlockId, found: bytes | EngineError
+) -> bool:
     if isinstance(found, EngineError):
-        _log.warning("a pack is kept as it is: %s", found)
+        _log.warning("pack %s is kept as it is: %s", pack.hex(), found)
+        repository.note_damage(note_of(found) if isinstance(found, BlockDamaged) else {pack: frozenset([block_id])})
         return False
     is_page = repository.codec.id_of(found, Kind.PAGE) == block_id
     packing.copy(block_id, Kind.PAGE if is_page else Kind.BLOCK, found)
