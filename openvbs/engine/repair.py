@@ -1,9 +1,12 @@
 """Making the index again from what the packs say about themselves."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
+from openvbs.engine.ids import PackId
+from openvbs.engine.index import segment_sizes
 from openvbs.engine.pack import read_listing
 from openvbs.engine.presence import stored_packs
 from openvbs.engine.progress import Checkpoint, never_stop
@@ -33,21 +36,16 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
     """
     report = RepairReport()
     with repository.working("repair"):
-        damaged = list(repository.index.damaged)
-        named = repository.index.pack_sizes()
+        damaged = _damaged_segments(repository, checkpoint)
+        settled = {row.pack_id for row in repository.index.pack_rows() if row.segment not in damaged}
+        settled |= repository.index.condemned
         found: list[PackListing] = []
-        for pack, _ in stored_packs(repository):
-            if pack in named or pack in repository.index.condemned:
-                continue
-            try:
-                found.append(read_listing(repository.store, repository.codec, pack))
-            except EngineError as error:
-                report.problems.append(str(error))
+        for listing in _list_packs(repository, settled, report, checkpoint):
+            found.append(listing)
             if len(found) == _SEGMENT_PACKS:
                 repository.index.write_segment(found)
                 report.packs_listed += len(found)
                 found = []
-            checkpoint()
         if found:
             repository.index.write_segment(found)
             report.packs_listed += len(found)
@@ -62,6 +60,36 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
                     report.collections_removed += 1
         repository.refresh()
     return report
+
+
+def _list_packs(
+    repository: Repository, settled: set[PackId], report: RepairReport, checkpoint: Checkpoint
+) -> Iterator[PackListing]:
+    """What every other pack in the store says it holds."""
+    for pack, _ in stored_packs(repository):
+        if pack in settled:
+            continue
+        checkpoint()
+        try:
+            yield read_listing(repository.store, repository.codec, pack)
+        except ObjectMissing:
+            continue  # a collection deleted it just now
+        except EngineError as error:
+            report.problems.append(str(error))
+
+
+def _damaged_segments(repository: Repository, checkpoint: Checkpoint) -> set[bytes]:
+    """Segments that cannot be opened; those that the index took from a cache may have been damaged since."""
+    damaged = set(repository.index.damaged)
+    for segment in sorted(segment_sizes(repository.store).keys() - damaged):
+        checkpoint()
+        try:
+            repository.index.read_segment(segment)
+        except ObjectMissing:
+            continue  # a collection replaced it
+        except EngineError:
+            damaged.add(segment)
+    return damaged
 
 
 def _is_damaged(repository: Repository, name: str) -> bool:
