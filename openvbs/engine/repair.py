@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from openvbs.engine.condemned import list_collections, pack_ids, read_collection
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
 from openvbs.engine.ids import PackId
@@ -38,7 +39,7 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
     with repository.working("repair"):
         damaged = _damaged_segments(repository, checkpoint)
         settled = {row.pack_id for row in repository.index.pack_rows() if row.segment not in damaged}
-        settled |= repository.index.condemned
+        settled |= _doomed_packs(repository)
         found: list[PackListing] = []
         for listing in _list_packs(repository, settled, report, checkpoint):
             found.append(listing)
@@ -90,6 +91,14 @@ def _damaged_segments(repository: Repository, checkpoint: Checkpoint) -> set[byt
         except EngineError:
             damaged.add(segment)
     return damaged
+
+
+def _doomed_packs(repository: Repository) -> frozenset[PackId]:
+    """Packs that a verdict names: nobody needs them. What is only a candidate may be needed by now."""
+    store, codec = repository.store, repository.codec
+    readable = [name for name in list_collections(store) if name not in repository.damaged_collections]
+    verdicts = [read_collection(store, codec, collection_id).verdict for collection_id in readable]
+    return frozenset().union(*(pack_ids(verdict.packs) for verdict in verdicts if verdict is not None))
 
 
 def _is_damaged(repository: Repository, name: str) -> bool:
