@@ -2,10 +2,11 @@
 
 import pytest
 
-from openvbs.engine import collect
+from openvbs.engine import collect, index
 from openvbs.engine.check import check_data
 from openvbs.engine.collect import CollectionResult, apply_collection, plan_collection
 from openvbs.engine.format import DAMAGE, PACKS, Kind, damage_name, pack_name
+from openvbs.engine.index import segment_sizes
 from openvbs.stores.memory import MemoryStore
 from tests.support.repositories import BLOCK, back_up_bytes, new_repository, random_bytes, restored
 
@@ -93,3 +94,21 @@ def test_a_pack_is_copied_once_its_damaged_block_was_stored_anew(store, reposito
     assert pack_name(pack) not in [info.name for info in store.list(PACKS)]
     assert restored(repository, kept) == restored(repository, again.facts.backup_id) == content
     assert check_data(repository).ok
+
+
+@pytest.mark.parametrize("entries_max", [1, 100_000], ids=["in two files", "in one file"])
+def test_what_is_needed_of_a_pack_does_not_depend_on_how_many_segments_name_it(
+    store, repository, monkeypatch, entries_max
+):
+    monkeypatch.setattr(index, "RECENT_ENTRIES_MAX", entries_max)
+    content = random_bytes(HELD)
+    whole = back_up_bytes(repository, content).facts.backup_id
+    back_up_bytes(repository, content[: HELD * 9 // 10 * BLOCK])
+    sparse_pack(repository)
+    repository.delete_backup(whole)
+    once = plan_collection(repository)
+    assert len(once.rewrite) == 1
+    # As after a crash of a collection between its new segments and the deletion of the old ones.
+    for segment in segment_sizes(store):
+        repository.index.write_segment(repository.index.read_segment(segment))
+    assert plan_collection(repository) == once
