@@ -1,7 +1,10 @@
-"""Writing small files that must be whole, private and still there after a power cut."""
+"""Writing files that must be whole once they have their name, and small private ones that outlast a power cut."""
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,3 +34,38 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def draft_in(folder: Path) -> Iterator[tuple[Path, int]]:
+    """A new file in the folder, and a descriptor to write it by; gone at the end unless it was renamed.
+
+    A kill leaves it to whoever makes the next draft there.
+    """
+    _remove_stale_drafts(folder)
+    while True:
+        draft = folder / f"openvbs-{secrets.token_hex(16)}.draft"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The lock says that the writer lives. A cleaner may have got it first and have removed the file.
+        if os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)
+    try:
+        yield draft, descriptor
+    finally:
+        draft.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _remove_stale_drafts(folder: Path) -> None:
+    """Remove what killed writers left, as far as it is ours; living ones hold the lock of their draft."""
+    for draft in folder.glob("openvbs-*.draft"):
+        with suppress(OSError):
+            # The folder may be one in which everybody may put what looks like a draft.
+            descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
