@@ -128,7 +128,7 @@ def merge_segments(repository: Repository) -> None:
 
 
 def forget_old_verdicts(repository: Repository, lease: Lease, now: float | None) -> None:
-    """Remove the verdicts of collections that were over a day ago."""
+    """Remove the verdicts of collections that are over, once they are a day old."""
     over = [c for c in read_collections(repository.store, repository.codec) if c.candidates is None]
     moment = (lease.store_now() if now is None else now) if over else 0.0
     for collection in over:
