@@ -3,8 +3,7 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -36,36 +35,31 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def draft_in(folder: Path) -> Iterator[tuple[Path, int]]:
-    """A new file in the folder, and a descriptor to write it by; gone at the end unless it was renamed.
+def open_draft(folder: Path, prefix: str) -> tuple[Path, int]:
+    """A new private file whose name begins so, open to read and write, to be renamed once it is whole.
 
-    A kill leaves it to whoever makes the next draft there.
+    Its lock says that the writer lives: it goes with the descriptor, also by a kill.
     """
-    _remove_stale_drafts(folder)
     while True:
-        draft = folder / f"openvbs-{secrets.token_hex(16)}.draft"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        draft = folder / f"{prefix}{secrets.token_hex(16)}"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The lock says that the writer lives. A cleaner may have got it first and have removed the file.
-        if os.fstat(descriptor).st_nlink:
-            break
-        os.close(descriptor)
-    try:
-        yield draft, descriptor
-    finally:
-        draft.unlink(missing_ok=True)
+        if os.fstat(descriptor).st_nlink:  # else a sweep came between the creation and the lock
+            return draft, descriptor
         os.close(descriptor)
 
 
-def _remove_stale_drafts(folder: Path) -> None:
-    """Remove what killed writers left, as far as it is ours; living ones hold the lock of their draft."""
-    for draft in folder.glob("openvbs-*.draft"):
+def sweep_drafts(folder: Path, prefix: str) -> list[Path]:
+    """Remove the drafts whose writers are gone; which they were. What cannot be opened or removed is left alone."""
+    removed = []
+    for draft in folder.glob(f"{prefix}*"):
         with suppress(OSError):
-            # The folder may be one in which everybody may put what looks like a draft.
+            # In a folder for everybody it may be anybody's, and anything.
             descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                draft.unlink(missing_ok=True)
+                draft.unlink()
+                removed.append(draft)
             finally:
                 os.close(descriptor)
+    return removed

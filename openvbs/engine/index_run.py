@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from openvbs.engine.format import ID_BYTES
 from openvbs.engine.ids import BlockId, PackId
-from openvbs.files import draft_in
+from openvbs.files import open_draft, sweep_drafts
 
 _MAGIC = b"OVBSRUN1"
 _HEADER = struct.Struct("<8sIIIII36x")
@@ -35,6 +35,7 @@ _BUCKET_ENTRIES = 16
 _BUCKET_BITS_MAX = 24
 _BUFFER_ENTRIES = 8192
 _SEGMENT_BYTES = 16
+_DRAFT = "openvbs-draft-"
 
 
 class Place(NamedTuple):
@@ -156,7 +157,9 @@ def write_run(
     numbers = {name: i for i, name in enumerate(names)}
     buckets_at, ids_at, places_at, table_at, names_at = _layout(capacity, len(packs), bits)
     counts = array("I", bytes(4 * ((1 << bits) + 1)))
-    with draft_in(path.parent) as (draft, descriptor):
+    sweep_drafts(path.parent, _DRAFT)
+    draft, descriptor = open_draft(path.parent, _DRAFT)
+    try:
         entries = 0
         shift = 32 - bits
         for batch in _batched(records):
@@ -179,6 +182,11 @@ def write_run(
         _write_at(descriptor, header, 0)
         os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
         draft.replace(path)
+    except BaseException:
+        draft.unlink()
+        raise
+    finally:
+        os.close(descriptor)
     return IndexRun(path)
 
 

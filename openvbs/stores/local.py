@@ -3,14 +3,13 @@
 import errno
 import fcntl
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from openvbs.files import sync_folder
+from openvbs.files import open_draft, sweep_drafts, sync_folder
 from openvbs.stores.base import (
     BadName,
     Bytes,
@@ -42,7 +41,7 @@ class LocalStore:
         self._known: set[str] = set()
         self._known_lock = threading.Lock()
         with _translated(str(root)):
-            self._remove_stale_drafts()
+            sweep_drafts(self._drafts, "")
 
     def put(self, name: str, data: Bytes) -> None:
         path = self._prepare(name)
@@ -139,14 +138,7 @@ class LocalStore:
     @contextmanager
     def _draft(self, data: Bytes) -> Iterator[Path]:
         """A durable file with the data, gone again at the end unless it was renamed."""
-        while True:
-            draft = self._drafts / secrets.token_hex(16)
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # The lock says that the writer lives. A cleaner may have got it first and have removed the file.
-            if os.fstat(descriptor).st_nlink:
-                break
-            os.close(descriptor)
+        draft, descriptor = open_draft(self._drafts, "")
         try:
             self._hand_over(descriptor)
             rest = _write_direct(descriptor, memoryview(data))
@@ -157,21 +149,6 @@ class LocalStore:
         finally:
             draft.unlink(missing_ok=True)
             os.close(descriptor)
-
-    def _remove_stale_drafts(self) -> None:
-        """Remove what killed writers left; living ones hold the lock of their draft."""
-        for draft in self._drafts.iterdir() if self._drafts.exists() else ():
-            try:
-                descriptor = os.open(draft, os.O_WRONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                draft.unlink(missing_ok=True)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(descriptor)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         try:

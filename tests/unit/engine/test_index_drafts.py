@@ -1,12 +1,13 @@
 """Files of the index that could not be written whole: none stays, whoever was to write it."""
 
 import errno
+import os
 import resource
 
 import pytest
 
 from openvbs.engine.index_run import IndexRun, PackRow, record, write_run
-from openvbs.files import draft_in
+from openvbs.files import open_draft
 from tests.support.crashes import crashes_at
 
 ENTRIES = 2000
@@ -39,12 +40,14 @@ def test_what_a_kill_left_goes_with_the_next_file_and_what_others_write_stays(tm
     touches = 0
     left = 0
     while crashes_at(touches, lambda: write(tmp_path)):
-        left += any(name.endswith(".draft") for name in names(tmp_path))
+        left += any(name.startswith("openvbs-draft-") for name in names(tmp_path))
         touches += 1
     assert left
-    with draft_in(tmp_path) as (living, _descriptor):
-        (tmp_path / "openvbs-dead.draft").write_bytes(b"left by a kill")
-        (tmp_path / "of-somebody-else.draft").write_bytes(b"")
-        write(tmp_path, "two.run").close()
-        assert names(tmp_path) == {"one.run", "two.run", living.name, "of-somebody-else.draft"}
+    living, descriptor = open_draft(tmp_path, "openvbs-draft-")
+    (tmp_path / "openvbs-draft-dead").write_bytes(b"left by a kill")
+    (tmp_path / "of-somebody-else.draft").write_bytes(b"")
+    write(tmp_path, "two.run").close()
+    assert names(tmp_path) == {"one.run", "two.run", living.name, "of-somebody-else.draft"}
+    os.close(descriptor)
+    write(tmp_path, "two.run").close()
     assert living.name not in names(tmp_path)
