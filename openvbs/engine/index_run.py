@@ -183,7 +183,7 @@ def write_run(
         os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
         draft.replace(path)
     except BaseException:
-        draft.unlink()
+        draft.unlink(missing_ok=True)  # it may have got its name already
         raise
     finally:
         os.close(descriptor)
