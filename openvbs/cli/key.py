@@ -19,7 +19,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.files import sync_folder
 from openvbs.recovery import forget as forgetting
 from openvbs.recovery import root_key
-from openvbs.service.folder import DataFolder, make_private
+from openvbs.service.folder import DataFolder, make_private, refuse_root
 from openvbs.stores.urls import open_store
 
 
@@ -40,6 +40,7 @@ def create(**settings: Any) -> None:
     Refuses when the store holds backups already: they need the key that they were made with.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     make_private(config.data_dir)
     ensure_root_key(config)
 
@@ -80,9 +81,11 @@ def rotate(*, finish: bool, as_json: bool, **settings: Any) -> None:
     root key file; the old one stays beside it as FILE.previous, and either opens everything. Copy the new key to where
     the old one is kept, and to every machine that runs a worker. Then with --finish: the old key opens nothing more.
 
-    The service may run meanwhile. After a crash or an error, run the same command again.
+    The service may run meanwhile; run this as its user. After a crash or an error, run the same command again.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
+    refuse_root(config.root_key_file)
     step = root_key.finish if finish else root_key.rotate
     with closing(open_store(config.store_url)) as store, count_bar("looking through the store") as on_listed:
         count = step(store, config.root_key_file, on_listed=on_listed)
@@ -111,13 +114,15 @@ def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> Non
     """Destroy the key of all backups of a project, so that nobody can ever read them again, and remove them.
 
     Their records go, every share of them ends, and records that other projects imported of the same data go too.
-    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped.
+    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped; run this as its
+    user.
 
     What it cannot reach: copies of the store or of a repository.json elsewhere (saved stores, old versions that a
     bucket keeps), which the root key opens as before. To make those useless too, rotate the root key afterwards and
     destroy every copy of the old one.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     key_file = config.root_key_file
     with (
         DataFolder(config.data_dir),

@@ -23,7 +23,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.recovery.rebuild import Rebuilt, accept_shares, reject_shares, suspended_shares
 from openvbs.recovery.rebuild import rebuild as rebuild_records
 from openvbs.recovery.survey import Found, Problem, survey
-from openvbs.service.folder import DataFolder
+from openvbs.service.folder import DataFolder, refuse_root
 from openvbs.stores.base import Store
 from openvbs.stores.prefixed import prefixed
 from openvbs.stores.urls import open_store
@@ -184,9 +184,11 @@ def rebuild(*, as_json: bool, **settings: Any) -> None:
     in the database alone. Shares come back suspended, granting nothing: the last cancel before the loss may not have
     reached the store. See them with "openvbs rescue shares" and accept those that their owners still want.
 
-    The service must be stopped. An error or a crash leaves the database empty. Exits with 1 if not all could be read.
+    The service must be stopped; run this as its user. An error or a crash leaves the database empty. Exits with 1 if
+    not all could be read.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     with DataFolder(config.data_dir):
         root_key = load_root_key(config.root_key_file)
         import_module("openvbs.db.migrate").upgrade(config.database_url)
