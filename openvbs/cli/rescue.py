@@ -66,15 +66,19 @@ def _opened(place: str, key_file: Path | None) -> Iterator[tuple[Store, RootKey]
         yield store, root_key
 
 
-def _survey(store: Store, root_key: RootKey, project_id: str | None = None) -> tuple[list[Found], list[Problem]]:
+def _survey(
+    store: Store, root_key: RootKey, *, place: str, project_id: str | None
+) -> tuple[list[Found], list[Problem]]:
     found: list[Found] = []
     problems: list[Problem] = []
     with count_bar("reading backups") as on_surveyed:
-        for one in survey(store, root_key, on_surveyed=on_surveyed):
+        for one in survey(store, root_key, place=place, on_surveyed=on_surveyed):
             if isinstance(one, Problem):
                 problems.append(one)
             elif not one.is_deleted and project_id in {None, one.backup.project_id}:
                 found.append(one)
+    if project_id is not None and not found:
+        problems.append(Problem("-", f"no backup of project {project_id} was found"))
     return sorted(found, key=lambda one: (one.backup.project_id, one.backup.created_at, one.backup.id)), problems
 
 
@@ -91,7 +95,7 @@ def _survey(store: Store, root_key: RootKey, project_id: str | None = None) -> t
 def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json: bool) -> None:
     """List every backup of every project, and its shares as they were. Exits with 1 if some cannot be read."""
     with _opened(place, key_file) as (store, root_key):
-        found, problems = _survey(store, root_key, project_id)
+        found, problems = _survey(store, root_key, place=place, project_id=project_id)
     if as_json:
         print_json({"backups": [_json(one) for one in found], "problems": [_problem_json(one) for one in problems]})
     else:
@@ -143,7 +147,7 @@ def restore(
     store, so that must be writable.
     """
     with _opened(place, key_file) as (store, root_key):
-        found, problems = _survey(store, root_key, project_id)
+        found, problems = _survey(store, root_key, place=place, project_id=project_id)
         wanted = [one for one in found if not backup_ids or one.backup.id in backup_ids]
         for missing in sorted(set(backup_ids) - {one.backup.id for one in wanted}):
             problems.append(Problem("-", f"no backup {missing} was found"))
@@ -198,7 +202,8 @@ def rebuild(*, as_json: bool, **settings: Any) -> None:
             closing(open_store(config.store_url)) as store,
             count_bar("reading backups") as on_surveyed,
         ):
-            rebuilt = rebuild_records(database, survey(store, root_key, on_surveyed=on_surveyed))
+            found = survey(store, root_key, place=config.store_url, on_surveyed=on_surveyed)
+            rebuilt = rebuild_records(database, found)
     if as_json:
         print_json(
             {
