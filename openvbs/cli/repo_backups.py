@@ -122,9 +122,9 @@ def _open_source(file: Path, image_format: str) -> Source:
 def restore(url: str, backup_id: str, file: Path, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
     """Restore the backup ID to FILE.
 
-    A file that does not exist is made, sparse, and removed again if the restore fails. An existing file or block device
-    is restored in place: only what differs is written, and what lies beyond the end of the backup stays. One that is
-    smaller than the backup is refused.
+    A file that does not exist is made, sparse, and removed again if the restore fails or is stopped. An existing file
+    or block device is restored in place: only what differs is written, and what lies beyond the end of the backup
+    stays. One that is smaller than the backup is refused.
     """
     with opened(url, key_file, cache) as repository:
         record = repository.load_backup(backup_id)

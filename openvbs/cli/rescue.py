@@ -12,6 +12,7 @@ from openvbs.actions.service import new_id
 from openvbs.cli.bars import byte_bar, count_bar
 from openvbs.cli.cloud import examples
 from openvbs.cli.settings import FOLDER, read, taking
+from openvbs.cli.stopping import stopped_by_signals
 from openvbs.cli.tables import print_json, print_table, size_text
 from openvbs.cli.targets import open_target
 from openvbs.db.session import Database
@@ -45,12 +46,14 @@ class RescueMisplaced(OpenVbsError):
 
 
 @click.group(no_args_is_help=True)
-def rescue() -> None:
+@click.pass_context
+def rescue(context: click.Context) -> None:
     """Get everything back from the store and the root key alone, without database, Keystone or server.
 
     "list" and "restore" need PLACE: a data directory, a folder that was its store, or s3://bucket/prefix with the usual
     AWS_* variables. "rebuild" makes the service's records anew in an empty database; then "serve" goes on as before.
     """
+    context.with_resource(stopped_by_signals())
 
 
 @contextmanager
