@@ -14,14 +14,16 @@ from openvbs.cli.tables import print_json, print_record, print_table, size_text
 from openvbs.cli.targets import open_target
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
-from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.errors import LeaseLapsed, RepositoryMissing
 from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repository import create_repository
 from openvbs.engine.restore import restore as restore_backup
+from openvbs.engine.rewrap import key_ids
 from openvbs.sources.base import Source
 from openvbs.sources.file import FileSource
 from openvbs.sources.qcow2 import open_qcow2
+from openvbs.stores.base import Store
 from openvbs.stores.urls import open_store
 from openvbs.units import KIB
 
@@ -37,21 +39,31 @@ from openvbs.units import KIB
 )
 @repository_command
 def init(url: str, *, key_file: Path, cache: Path | None, block_kib: str, as_json: bool) -> None:
-    """Make a repository at URL, and the root key file if there is none; what exists already is left as it is."""
-    made_key = not key_file.exists()
-    key = create_root_key(key_file) if made_key else load_root_key(key_file)
-    with (
-        closing(open_store(url)) as store,
-        create_repository(store, key, block_bytes=int(block_kib) * KIB, cache=cache) as repository,
-    ):
-        repository_id, block_bytes = str(repository.id), repository.block_bytes
+    """Make a repository at URL, and the root key file if there is none; what exists already is left as it is.
+
+    A repository that exists already opens only with the key that it was made with, so none is made for it.
+    """
+    with closing(open_store(url)) as store:
+        is_new = not _is_repository(store)
+        made_key = is_new and not key_file.exists()
+        key = create_root_key(key_file) if made_key else load_root_key(key_file)
+        with create_repository(store, key, block_bytes=int(block_kib) * KIB, cache=cache) as repository:
+            repository_id, block_bytes = str(repository.id), repository.block_bytes
     if as_json:
         facts = {"repository_id": repository_id, "block_size_bytes": block_bytes}
         print_json({**facts, "key_file": str(key_file), "key_file_made": made_key})
         return
     print_record([("repository", repository_id), ("block size", f"{block_bytes // KIB} KiB")])
-    if made_key:
+    if is_new:  # also when it was an earlier call, which then failed, that made the key
         click.echo(f"The root key is in {key_file}. Keep a copy of it elsewhere: without it NO BACKUP CAN BE READ.")
+
+
+def _is_repository(store: Store) -> bool:
+    try:
+        key_ids(store)
+    except RepositoryMissing:
+        return False
+    return True
 
 
 @click.command()

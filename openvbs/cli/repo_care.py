@@ -126,8 +126,14 @@ def rotate_key(url: str, *, key_file: Path, new_key_file: Path, cache: Path | No
     """
     old = load_root_key(key_file)
     made_key = not new_key_file.exists()
-    new = create_root_key(new_key_file) if made_key else load_root_key(new_key_file)
     with closing(open_store(url)) as store:
+        if made_key:
+            open_repository(store, old, cache=cache).close()  # no key is made when the old one opens nothing here
+        new = create_root_key(new_key_file) if made_key else load_root_key(new_key_file)
+        if new.key_id == old.key_id:
+            raise click.UsageError(
+                "--key-file and --new-key-file hold the same key; a new one is made in a file that does not exist"
+            )
         if key_ids(store) != [new.key_id]:
             replace_root_key(store, old, new)
         open_repository(store, new, cache=cache).close()

@@ -72,7 +72,16 @@ def test_a_repository_by_itself_changes_its_key(data_dir: Path, tmp_path: Path) 
     opened_with(data_dir, tmp_path / "new.key")
     other = str(tmp_path / "other.key")
     assert "name the right key file" in run(*rotating[:-1], other, code=1).stderr
+    assert not Path(other).exists()
     opened_with(data_dir, tmp_path / "new.key")
+
+
+def test_a_repository_is_not_given_the_key_that_it_has(data_dir: Path, tmp_path: Path) -> None:
+    key, other = str(data_dir / "root.key"), str(tmp_path / "new.key")
+    rotating = ["repo", "rotate-key", "--key-file", key, "--new-key-file"]
+    assert "the same key" in run(*rotating, key, str(data_dir / "store" / "alpha"), code=2).stderr
+    assert "no repository here" in run(*rotating, other, str(tmp_path), code=1).stderr
+    assert not Path(other).exists()
 
 
 def test_forgetting_asks_for_the_project(data_dir: Path) -> None:
