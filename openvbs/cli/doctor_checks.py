@@ -225,9 +225,9 @@ CHECKS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """All findings, as they come. An error that we foresaw fails its own check and no other."""
+    """All findings, as they come. An error that we foresaw, or the system's, fails its own check and no other."""
     for name, check in CHECKS:
         try:
             yield from check(config)
-        except OpenVbsError as error:
+        except (OpenVbsError, OSError) as error:
             yield Finding(name, "FAIL", str(error), "see docs/operations.md")

@@ -97,10 +97,10 @@ def backup(
     with opened(url, key_file, cache) as repository, closing(_open_source(file, image_format)) as source:
         facts = BackupFacts(
             backup_id=str(uuid4()),
-            name=file.name if name is None else name,
-            description=description,
+            name=_text(file.name if name is None else name),
+            description=None if description is None else _text(description),
             created_at=utc_now(),
-            volume_name=file.name,
+            volume_name=_text(file.name),
         )
         with byte_bar(f"backing up {file.name}") as on_progress:
             try:
@@ -108,6 +108,14 @@ def backup(
             except LeaseLapsed:
                 repository.delete_backup(facts.backup_id)
                 raise
+    try:
+        _print_made(record, as_json=as_json)
+    except OSError:
+        click.echo(f"backup {facts.backup_id} was made", err=True)
+        raise
+
+
+def _print_made(record: BackupRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(_record_json(record))
         return
@@ -120,7 +128,12 @@ def backup(
             ("stored", f"{size_text(stats.bytes_stored)} in {stats.object_count} packs"),
         ]
     )
-    click.echo(facts.backup_id)
+    click.echo(record.facts.backup_id)
+
+
+def _text(argument: str) -> str:
+    """An argument that need not be UTF-8, as text that can be stored."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _open_source(file: Path, image_format: str) -> Source:

@@ -1,5 +1,6 @@
 """``openvbs repo``: checking, collecting, repairing, and another key."""
 
+import math
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -23,18 +24,26 @@ class DamageFound(OpenVbsError):
     """A check found damage; what it is was printed."""
 
 
+def _no_nan(_context: click.Context, _option: click.Parameter, percent: float | None) -> float | None:
+    """What the range lets through."""
+    if percent is not None and math.isnan(percent):
+        raise click.BadParameter("nan is no share of the data")
+    return percent
+
+
 @click.command()
 @click.option("--full", is_flag=True, help="Read and verify all data too.")
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100, min_open=True),
     metavar="PERCENT",
+    callback=_no_nan,
     help="Read and verify so much of the data.",
 )
 @click.option(
     "--state",
     "state_file",
-    type=PATH,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Keep in this file how far it is; if it is interrupted, the same command goes on from there.",
 )
 @repository_command

@@ -14,6 +14,7 @@ from openvbs.stores.urls import open_store
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
 PATH = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 def repository_command(function: _Function) -> _Function:
@@ -22,7 +23,7 @@ def repository_command(function: _Function) -> _Function:
     for decorate in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
         click.option(
-            "--cache", type=PATH, help="Keep a copy of the index in this directory, to open faster next time."
+            "--cache", type=_FOLDER, help="Keep a copy of the index in this directory, to open faster next time."
         ),
         click.option("--key-file", required=True, type=PATH, help="The root key file."),
         click.argument("url"),

@@ -136,7 +136,7 @@ def cancel(cloud: Cloud, share_id: str | None, *, backup: str | None, abort_runn
     if as_json:
         print_json({"cancelled": cancelled})
     else:
-        print(f"share {share_id} is cancelled" if share_id else f"backup {backup} is no longer shared")
+        click.echo(f"share {share_id} is cancelled" if share_id else f"backup {backup} is no longer shared")
 
 
 @share.command(epilog=examples("OS_CLOUD=openvbs-beta openvbs share keep monday --name monday-of-alpha"))

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from openvbs.units import MIB
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ _WIDTH_OF_A_PIPE = 1000
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=2))
+    click.echo(json.dumps(value, indent=2))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
