@@ -8,6 +8,7 @@ import click
 
 from openvbs.cli.lazy import LazyGroup
 from openvbs.cli.streams import drop_unwritten, settle_streams
+from openvbs.cli.tables import printable
 from openvbs.errors import OpenVbsError
 
 COMMANDS = {
@@ -37,7 +38,8 @@ class _Main(LazyGroup):
         try:
             return super().invoke(ctx)
         except OpenVbsError as error:
-            raise click.ClickException(str(error)) from error
+            # Line by line: an error may take several, but what it quotes may hold anything.
+            raise click.ClickException("\n".join(map(printable, str(error).splitlines()))) from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads on

@@ -9,7 +9,7 @@ import click
 
 from openvbs.cli.check_state import check_with_bar
 from openvbs.cli.repo_options import PATH, opened, repository_command
-from openvbs.cli.tables import print_json, print_record, size_text
+from openvbs.cli.tables import print_json, print_record, printable, size_text
 from openvbs.engine.check import CheckReport, check_structure
 from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.keys import create_root_key, load_root_key
@@ -78,7 +78,7 @@ def check(
 
 def _print_report(report: CheckReport) -> None:
     for problem in report.problems:
-        click.echo(f"problem: {problem}")
+        click.echo(f"problem: {printable(problem)}")
     if report.problems_more:
         click.echo(f"problem: and {report.problems_more} more")
     for backup_id, ranges in report.damaged.items():
@@ -162,7 +162,7 @@ def repair(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> No
         print_json(asdict(report))
         return
     for problem in report.problems:
-        click.echo(f"problem: {problem}")
+        click.echo(f"problem: {printable(problem)}")
     print_record(
         [
             ("packs listed", str(report.packs_listed)),

@@ -13,7 +13,7 @@ from openvbs.cli.bars import byte_bar, count_bar
 from openvbs.cli.cloud import examples
 from openvbs.cli.settings import FOLDER, read, taking
 from openvbs.cli.stopping import stopped_by_signals
-from openvbs.cli.tables import print_json, print_table, size_text
+from openvbs.cli.tables import print_json, print_table, printable, size_text
 from openvbs.cli.targets import open_target
 from openvbs.db.session import Database
 from openvbs.domain.share import Share
@@ -112,7 +112,7 @@ def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json:
                     one.backup.volume_name or one.backup.volume_id,
                     one.backup.created_at.isoformat(timespec="seconds"),
                     size_text(one.backup.bytes_total),
-                    "\n".join(share.to_project_id for share in one.shares),
+                    ", ".join(share.to_project_id for share in one.shares),
                 )
                 for one in found
             ),
@@ -164,7 +164,8 @@ def restore(
                 continue
             done.append({"backup_id": one.backup.id, "file": str(file)})
             if not as_json:
-                click.echo(f"{file}  {size_text(one.backup.bytes_total)}  {one.backup.name or ''}".rstrip())
+                name = printable(one.backup.name or "")
+                click.echo(f"{file}  {size_text(one.backup.bytes_total)}  {name}".rstrip())
     if as_json:
         print_json({"restored": done, "problems": [_problem_json(one) for one in problems]})
     _report(problems)
@@ -274,7 +275,7 @@ def shares(*, accepted: tuple[str, ...], accept_all: bool, reject_all: bool, as_
 
 def _report(problems: list[Problem]) -> None:
     for one in problems:
-        click.echo(f"problem in {one.repository_id}: {one.text}", err=True)
+        click.echo(f"problem in {one.repository_id}: {printable(one.text)}", err=True)
     if problems:
         raise RescueIncomplete(f"{len(problems)} problems; all else is as it should be")
 
