@@ -11,7 +11,7 @@ import click
 from openvbs.actions.service import new_id
 from openvbs.cli.bars import byte_bar, count_bar
 from openvbs.cli.cloud import examples
-from openvbs.cli.settings import FOLDER, read, taking
+from openvbs.cli.settings import FOLDER, read, require_database, taking
 from openvbs.cli.stopping import stopped_by_signals
 from openvbs.cli.tables import print_json, print_table, printable, size_text
 from openvbs.cli.targets import open_target
@@ -248,6 +248,7 @@ def shares(*, accepted: tuple[str, ...], accept_all: bool, reject_all: bool, as_
     if sum((bool(accepted), accept_all, reject_all)) > 1:
         raise click.UsageError("--accept, --accept-all and --reject-all exclude each other")
     config = read(settings)
+    require_database(config)
     with closing(Database(config.database_url)) as database:
         waiting = suspended_shares(database)
         if reject_all:

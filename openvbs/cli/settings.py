@@ -69,6 +69,20 @@ def read_running(settings: dict[str, Any]) -> Config:
     return read({**running["options"], **given, "config_files": files})
 
 
+def sqlite_file(config: Config) -> Path | None:
+    """The file that the database is, unless it is one of a server."""
+    file = config.database_url.removeprefix("sqlite:///")
+    return None if file == config.database_url else Path(file)
+
+
+def require_database(config: Config) -> None:
+    """Raises ConfigError rather than let SQLite make an empty database in what is not a data directory."""
+    file = sqlite_file(config)
+    if file is not None and not file.exists():
+        rule = f"{config.data_dir} is not the data directory of a service: {file} is not there"
+        raise ConfigError("data_dir", rule)
+
+
 def server_flags(settings: dict[str, Any]) -> list[str]:
     """The options of SERVERS and DEMO again, for a child process."""
     flags = [f"--config-file={file}" for file in settings["config_files"]]

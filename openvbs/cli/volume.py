@@ -20,7 +20,7 @@ from openvbs.auth.caller import Caller
 from openvbs.cli.bars import byte_bar
 from openvbs.cli.cloud import Cloud, examples
 from openvbs.cli.names import find_project_id
-from openvbs.cli.settings import FOLDER, read_running, taking
+from openvbs.cli.settings import FOLDER, read_running, require_database, taking
 from openvbs.cli.tables import print_json, print_table
 from openvbs.config import Config
 from openvbs.domain.errors import JobEnded
@@ -73,9 +73,7 @@ class _Machine:
 @contextmanager
 def _machine(settings: dict[str, Any]) -> Iterator[_Machine]:
     config = read_running(settings)
-    database = config.database_url.removeprefix("sqlite:///")
-    if database != config.database_url and not Path(database).exists():
-        raise OperatorError(f"{config.data_dir} is not the data directory of a service: {database} is not there")
+    require_database(config)
     service = wiring.build_service(config)
     try:
         yield _Machine(config, service)

@@ -55,3 +55,10 @@ def test_a_project_without_backups_is_a_problem(data_dir: Path, tmp_path: Path) 
     for command in (["list", data_dir], ["restore", data_dir, tmp_path / "out"]):
         assert "no backup of project nope was found" in rescue(*command, "--project", "nope")
     assert not (tmp_path / "out").exists()
+
+
+def test_shares_are_looked_for_in_a_database_that_was_rebuilt(data_dir: Path, tmp_path: Path) -> None:
+    assert "is not the data directory of a service" in rescue("shares", "--data-dir", tmp_path)
+    assert not (tmp_path / "openvbs.db").exists()
+    (data_dir / "openvbs.db").touch()
+    assert "run 'openvbs rescue rebuild' first" in rescue("shares", "--data-dir", data_dir)
