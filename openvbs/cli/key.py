@@ -175,11 +175,15 @@ def _write_new(file: Path, text: str) -> None:
     """Durable on return. A crash may leave an incomplete file, which reading it as a key finds out."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as copy:
-            copy.write(text)
-            copy.flush()
-            os.fsync(copy.fileno())
-        sync_folder(file.absolute().parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as copy:
+                copy.write(text)
+                copy.flush()
+                os.fsync(copy.fileno())
+            sync_folder(file.absolute().parent)
+        except BaseException:
+            file.unlink()
+            raise
     except FileExistsError as error:
         raise ExportRefused(f"{file} exists already and is left as it is; name a file that does not") from error
     except OSError as error:
