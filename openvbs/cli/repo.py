@@ -26,5 +26,8 @@ def repo(context: click.Context) -> None:
 
     URL is a directory or s3://bucket/prefix; for a bucket, the usual AWS_* variables say endpoint and credentials.
     A repository of the service is one of these too: DIR/store/PROJECT_ID with the key file DIR/root.key.
+
+    The store must be writable: whoever works in a repository, be it only to restore or check, puts a lease there.
+    "list" alone does without.
     """
     context.with_resource(stopped_by_signals())

@@ -92,6 +92,21 @@ def test_a_qcow2_image_may_have_such_a_name_too(repository: tuple[str, ...], tmp
     said("repo", "backup", *repository, str(image), "--format", "qcow2")
 
 
+@pytest.mark.heavy
+def test_a_store_that_cannot_be_written_is_told_apart(repository: tuple[str, ...], tmp_path: Path) -> None:
+    mounting = f"mount --bind {repository[0]} {repository[0]} && mount -o remount,bind,ro {repository[0]}"
+    read_only = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{mounting} && exec "$0" "$@"', str(OPENVBS)]
+    for arguments, code in (
+        (("repo", "list", *repository), 0),
+        (("repo", "check", *repository), 1),
+        (("repo", "restore", *repository, last_id(repository), str(tmp_path / "out")), 1),
+    ):
+        result = subprocess.run([*read_only, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == code, result.stderr
+        assert ("must be writable, also to restore" in result.stderr) == (code == 1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_backup_is_listed_in_an_encoding_that_lacks_its_name(repository: tuple[str, ...]) -> None:
     result = through_shell("", "repo", "list", *repository, PYTHONIOENCODING="latin-1")
     assert result.returncode == 0
