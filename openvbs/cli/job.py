@@ -81,7 +81,7 @@ def show(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
     )
 
 
-@job.command()
+@job.command(short_help="Show a job's progress until it ends.")
 @click.argument("job_id", metavar="ID")
 @cloud_command
 def watch(cloud: Cloud, job_id: str, *, as_json: bool) -> None:

@@ -32,7 +32,7 @@ def key() -> None:
     """Keep the root key safe, change it, and destroy the key of one project's backups."""
 
 
-@key.command()
+@key.command(short_help="Make the root key, if there is none.")
 @taking(*FOLDER)
 def create(**settings: Any) -> None:
     """Make the root key, if there is none; "serve" does so by itself at its first start.
@@ -45,7 +45,7 @@ def create(**settings: Any) -> None:
     ensure_root_key(config)
 
 
-@key.command()
+@key.command(short_help="Copy the root key to a file.")
 @taking(*FOLDER)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def export(file: Path | None, **settings: Any) -> None:
@@ -65,11 +65,12 @@ def export(file: Path | None, **settings: Any) -> None:
 
 
 @key.command(
+    short_help="Put a new root key in the place of the old.",
     epilog=examples(
         "openvbs key rotate --data-dir /var/lib/openvbs",
         "openvbs key export --data-dir /var/lib/openvbs new-root.key",
         "openvbs key rotate --data-dir /var/lib/openvbs --finish",
-    )
+    ),
 )
 @taking(*FOLDER)
 @click.option("--finish", is_flag=True, help="Second step: let the old key open nothing any more, and remove it.")
@@ -105,7 +106,10 @@ def rotate(*, finish: bool, as_json: bool, **settings: Any) -> None:
     )
 
 
-@key.command(epilog=examples("openvbs key forget 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --data-dir /var/lib/openvbs"))
+@key.command(
+    short_help="Destroy the key of a project's backups.",
+    epilog=examples("openvbs key forget 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --data-dir /var/lib/openvbs"),
+)
 @taking(*FOLDER)
 @click.argument("project_id", metavar="PROJECT_ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")

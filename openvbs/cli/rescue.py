@@ -87,6 +87,7 @@ def _survey(
 
 @rescue.command(
     "list",
+    short_help="List every backup of every project.",
     epilog=examples(
         "openvbs rescue list /var/lib/openvbs", "openvbs rescue list s3://backups/cloud --key-file root.key.copy"
     ),
@@ -121,10 +122,11 @@ def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json:
 
 
 @rescue.command(
+    short_help="Restore backups, all or some, to files.",
     epilog=examples(
         "openvbs rescue restore /var/lib/openvbs /mnt/rescued",
         "openvbs rescue restore s3://backups/cloud . --key-file root.key.copy --project 9ad3e6014b7f4d2c",
-    )
+    ),
 )
 @click.argument("place")
 @click.argument("folder", type=_PATH)
@@ -182,7 +184,9 @@ def _restore_one(store: Store, root_key: RootKey, found: Found, file: Path) -> N
         restore_backup(repository, backup.data_id, target, on_progress=on_progress)
 
 
-@rescue.command(epilog=examples("openvbs rescue rebuild --data-dir /var/lib/openvbs"))
+@rescue.command(
+    short_help="Make the service's records anew.", epilog=examples("openvbs rescue rebuild --data-dir /var/lib/openvbs")
+)
 @taking(*FOLDER)
 @_JSON
 def rebuild(*, as_json: bool, **settings: Any) -> None:
@@ -228,10 +232,11 @@ def _print_rebuilt(rebuilt: Rebuilt) -> None:
 
 
 @rescue.command(
+    short_help="List, accept or reject shares found by rebuild.",
     epilog=examples(
         "openvbs rescue shares --data-dir /var/lib/openvbs",
         "openvbs rescue shares --data-dir /var/lib/openvbs --accept a94d07c2-8b36-41fe-b2c9-5d160e7f83ab",
-    )
+    ),
 )
 @taking(*FOLDER)
 @click.option("--accept", "accepted", metavar="ID", multiple=True, help="Let this share grant again what it did.")

@@ -89,7 +89,11 @@ def volume() -> None:
     """
 
 
-@volume.command("import", epilog=examples("openvbs volume import disk.qcow2 --project alpha --name web-root"))
+@volume.command(
+    "import",
+    short_help="Make a volume of an image.",
+    epilog=examples("openvbs volume import disk.qcow2 --project alpha --name web-root"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @_PROJECT
 @click.option("--name", help="Name of the new volume. Default: the file's.")
@@ -153,7 +157,10 @@ def export(volume_id: str, file: Path, **settings: Any) -> None:
     click.echo(str(file))
 
 
-@volume.command(epilog=examples("openvbs volume register /dev/vg0/web --project alpha --name web"))
+@volume.command(
+    short_help="Let a project back up a device or file.",
+    epilog=examples("openvbs volume register /dev/vg0/web --project alpha --name web"),
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @_PROJECT
 @click.option("--name", help="Name of the volume. Default: the file's.")
@@ -190,7 +197,7 @@ def register(
     _print_volume(made, as_json=as_json)
 
 
-@volume.command("list")
+@volume.command("list", short_help="List the volumes of all projects, or of one.")
 @_PROJECT
 @taking(*FOLDER, _JSON)
 def list_(*, project: str | None, as_json: bool, **settings: Any) -> None:
