@@ -65,6 +65,30 @@ def test_init_makes_the_key_once_and_says_so(tmp_path):
     assert (tmp_path / "key").read_bytes() == key
 
 
+def test_init_makes_no_key_that_opens_nothing(tmp_path):
+    shell = Shell(tmp_path)
+    result = CliRunner().invoke(main, ["repo", "init", "ftp://host/dir", "--key-file", str(tmp_path / "key")])
+    assert "s3://bucket/prefix" in result.stderr
+    (tmp_path / "store").write_text("a file where the folder should be")
+    assert "the store refused" in shell("init", code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    (tmp_path / "store").unlink()
+    shell("init")
+    (tmp_path / "key").unlink()
+    lost = shell("init", code=1)
+    assert "there is no root key file" in lost
+    assert "makes one" not in lost
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_init_tells_of_the_key_when_it_makes_a_repository_with_one_that_was_there(tmp_path):
+    shell = Shell(tmp_path)
+    shell("init")
+    (tmp_path / "store").rename(tmp_path / "first")
+    assert "NO BACKUP CAN BE READ" in shell("init")
+    assert "NO BACKUP CAN BE READ" not in shell("init")
+
+
 def test_a_backup_restores_to_the_same_bytes(shell, image, tmp_path):
     backup_id = backup_of(shell, image, "--name", "monday")
     shell("restore", backup_id, str(tmp_path / "out"))
