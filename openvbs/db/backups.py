@@ -109,9 +109,10 @@ def find(
     return None if row is None else make(row)
 
 
-def lock_row(connection: sa.Connection, backup_id: str) -> None:
-    """Make every other writer of this backup, its shares and its restores wait until our commit."""
-    connection.execute(lock(connection, sa.select(backups.c.id).where(backups.c.id == backup_id))).first()
+def lock_row(connection: sa.Connection, backup_id: str) -> bool:
+    """Make every other writer of this backup, its shares and its restores wait until our commit; False without one."""
+    query = sa.select(backups.c.id).where(backups.c.id == backup_id)
+    return connection.execute(lock(connection, query)).first() is not None
 
 
 def update(
