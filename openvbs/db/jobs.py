@@ -90,10 +90,13 @@ def update_open(connection: sa.Connection, job_id: str, *, attempt: int | None, 
     return connection.execute(query.values(**values)).rowcount == 1
 
 
-def open_of_backup(connection: sa.Connection, backup_id: str, kinds: Collection[str]) -> Job | None:
-    """An open job of one of these kinds on the backup, the oldest."""
+def open_of_backup(
+    connection: sa.Connection, backup_id: str, kinds: Collection[str], *, for_update: bool = False
+) -> Job | None:
+    """An open job of one of these kinds on the backup, the oldest; with for_update it stays open until our commit."""
     query = sa.select(jobs).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), IS_OPEN)
-    row = connection.execute(query.order_by(jobs.c.created_at).limit(1)).first()
+    query = query.order_by(jobs.c.created_at).limit(1)
+    row = connection.execute(lock(connection, query) if for_update else query).first()
     return None if row is None else to_value(Job, row)
 
 

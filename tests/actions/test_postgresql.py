@@ -8,13 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 from openvbs.actions import backups, copies, restores, shares, volumes
+from openvbs.actions.backup_records import force_delete_backup
 from openvbs.actions.service import Service
 from openvbs.actions.share_ends import end_shares
 from openvbs.db import backups as backup_rows
-from openvbs.db import session
+from openvbs.db import jobs, session
 from openvbs.db.session import Database
 from openvbs.domain import errors
 from openvbs.domain.backup import NewRestore
+from openvbs.domain.job import MAKE_BACKUP, JobKind
 from openvbs.domain.volume import NewVolume
 from tests.support.actions import add_backup, caller, made_service
 from tests.support.postgres import PostgresServer, give_back
@@ -62,6 +64,25 @@ def test_a_recipient_waits_for_the_cancel_of_its_share_and_is_then_refused(servi
             until(lambda: waiters(service), what="the recipient waits for the lock")
             end_shares(service, connection, ALPHA, backup_id)
         assert isinstance(restoring.exception(), errors.RestoreBackupNotFound)
+
+
+def test_deleting_by_force_what_is_just_done_locks_nobody_out(service: Service) -> None:
+    """The job locks its own row and then its backup's, as when it publishes."""
+    backup_id = add_backup(service, "alpha", status="creating")
+    with ThreadPoolExecutor(1) as pool:
+        with service.database.write() as connection:
+            job = jobs.open_of_backup(connection, backup_id, MAKE_BACKUP, for_update=True)
+            assert job is not None
+            deleting = pool.submit(force_delete_backup, service, caller("alpha", role="admin"), backup_id)
+            until(lambda: waiters(service), what="the delete waits for the job")
+            assert jobs.update_open(connection, job.id, attempt=None, status="SUCCESS", end_time=service.clock())
+            assert backup_rows.update(connection, backup_id, now=service.clock(), status="available")
+        assert deleting.result().kind == JobKind.DELETE_BACKUP
+    with service.database.read() as connection:
+        assert backup_rows.stored_status(connection, backup_id) == "deleting"
+        done = jobs.find(connection, job.id, project_id=None)
+    assert done is not None
+    assert done.cancel_requested_by is None, "there was nothing left to cancel"
 
 
 def waiters(service: Service) -> int:
