@@ -21,7 +21,7 @@ from openvbs.domain.errors import (
     TargetVolumeNotFound,
 )
 from openvbs.domain.job import Job, JobKind
-from openvbs.domain.restore import NEW_VOLUME_DESCRIPTION, NEW_VOLUME_PREFIX, restored_properties
+from openvbs.domain.restore import NEW_VOLUME_DESCRIPTION, NEW_VOLUME_PREFIX, source_properties
 from openvbs.domain.volume import IN_ERROR, RESTORABLE, NewVolume, Volume, VolumeKind, VolumeStatus
 from openvbs.units import GIB
 
@@ -136,7 +136,7 @@ def enqueue_restore(
             "data_id": backup.data_id,
             "owner_project_id": backup.project_id,
             "made_for_restore": made_for_restore,
-            "volume_values": restored_properties(backup, volume, as_recipient=seen.as_recipient),
+            "volume_values": source_properties(backup, volume.id, as_recipient=seen.as_recipient),
         },
     )
     record(
