@@ -105,7 +105,9 @@ def test_limits_that_are_none_change_nothing(admin: Client, alpha: Client, limit
     assert alpha.get(OF_ALPHA)["quota_set"] == {"id": ALPHA, **DEFAULTS}
 
 
-@pytest.mark.parametrize("body", [None, {}, {"quota_set": []}, {"quota_set": {}, "more": 1}, {"quota": {}}])
+@pytest.mark.parametrize(
+    "body", [None, {}, {"quota_set": []}, {"quota_set": None}, {"quota_set": {}, "more": 1}, {"quota": {}}]
+)
 def test_bodies_that_are_no_quota_set(admin: Client, body: Any) -> None:
     assert admin.send("PUT", OF_ALPHA, body=body).status == 400
 
