@@ -181,7 +181,8 @@ def test_incremental_needs_a_parent_and_is_remembered(alpha: Client, service: Se
     body = {"backup": {"volume_id": volume, "incremental": True}}
     answer = alpha.send("POST", "/v3/{p}/backups", body=body)
     assert bad_request(answer)
-    assert "No backups available to do an incremental backup." in answer.json()["badRequest"]["message"]
+    expected = "Invalid backup: No backups available to do an incremental backup."
+    assert answer.json()["badRequest"]["message"] == expected
     first = alpha.get(f"/v3/{{p}}/backups/{add_backup(service, ALPHA)}")["backup"]
     assert first["is_incremental"] is False
     body["backup"]["volume_id"] = first["volume_id"]
