@@ -6,7 +6,7 @@ machines. Each first writes what the other then looks for, so that at least one 
 
 from collections.abc import Iterator
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from openvbs.engine.errors import BackupMissing
 from openvbs.engine.facts import BackupRecord
@@ -24,8 +24,10 @@ def add_reference(repository: Repository, backup_id: str, reference_id: str) -> 
     may be one.
     """
     name = _reference_name(backup_id, reference_id)
+    # Whoever removes the backup gives way to a reference that was there before, so a removal says nothing then.
+    was_there = _any(repository, name)
     repository.store.put(name, _CONTENT)
-    is_going = _any(repository, _removals_of(backup_id))
+    is_going = not was_there and _any(repository, _removals_of(backup_id))
     record = None
     with suppress(BackupMissing):
         record = None if is_going else repository.load_backup(backup_id)
@@ -43,13 +45,13 @@ def drop_reference(store: Store, backup_id: str, reference_id: str) -> None:
     store.delete(_reference_name(backup_id, reference_id))
 
 
-def remove_unreferenced(repository: Repository, backup_id: str) -> bool:
+def remove_unreferenced(repository: Repository, backup_id: str, work_id: UUID | None = None) -> bool:
     """Remove the backup, durably, unless it has a reference: False then. One that is absent counts as removed.
 
-    A crash leaves the backup whole or gone, and at worst a note of the removal, which the next call that removes
-    the backup takes along; until then no reference can be added.
+    A crash leaves the backup whole or gone, and at worst a note of the removal, because of which no new reference can
+    be added. The next call that removes the backup takes it along, and so does one for the same work.
     """
-    removal = f"{_removals_of(backup_id)}{uuid4().hex}"
+    removal = f"{_removals_of(backup_id)}{(work_id or uuid4()).hex}"
     store = repository.store
     # Removing is how a full store gets room again, and while it is full it takes no new reference either.
     with suppress(StoreFull):

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
 from openvbs.domain.job import Job, JobKind, JobStatus
-from openvbs.errors import OpenVbsError
 from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.runner import end_as_failed
+from openvbs.jobs.runner import end_as_failed, fail
 from openvbs.jobs.runners import RUNNERS
 from openvbs.jobs.workflows import ENDED, Workflows
 
@@ -90,11 +89,7 @@ class Care:
             found = jobs.find(connection, job.id, project_id=None)
         if found is None or found.status in ENDED_JOBS:
             return False
-        try:
-            runner.undo(self._parts, found)
-        except (OpenVbsError, OSError):
-            log.exception("what job %s left could not all be taken back", job.id)
-        return end_as_failed(self._parts, runner, found, failure)
+        return fail(self._parts, runner, found, failure)
 
     def _queue_again(self, job: Job) -> None:
         with self._parts.database.write() as connection:

@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db import backups, repositories
+from openvbs.db import backups, jobs, repositories
 from openvbs.domain.backup import Backup, BackupStatus
-from openvbs.domain.job import Job
+from openvbs.domain.job import Job, JobKind
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
@@ -51,7 +51,8 @@ def count_stored(connection: sa.Connection, parts: Parts, job: Job, made: dict[s
 
 
 def make_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
-    """Nothing of it is to be seen but the record."""
+    """Nothing of it is to be seen but the record. Of one that was deleted meanwhile, a collection lets the data go."""
+    backups.await_purge(connection, backup_id_of(job))
     backups.update(
         connection,
         backup_id_of(job),
@@ -70,8 +71,13 @@ def collect_leftovers(connection: sa.Connection, parts: Parts, job: Job, failure
 
 
 def forget_committed(parts: Parts, job: Job) -> None:
-    """Remove what was committed and never published."""
+    """Remove what was committed and never published, unless an administrator looks whether it is whole."""
+    backup_id = backup_id_of(job)
     with parts.database.read() as connection:
-        data = backups.data_of(connection, backup_id_of(job))
-    if data is not None:
+        data = backups.data_of(connection, backup_id)
+        is_wanted = (
+            jobs.open_of_backup(connection, backup_id, {JobKind.CHECK_BACKUP}) is not None
+            or backups.stored_status(connection, backup_id) == BackupStatus.AVAILABLE
+        )
+    if data is not None and not is_wanted:
         forget_unpublished(parts, data)

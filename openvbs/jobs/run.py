@@ -54,10 +54,8 @@ class StepFailed(OpenVbsError):
 class Run:
     """An attempt. ``job`` is the record as this attempt began; its attempt number is the fence for every write."""
 
-    def __init__(self, parts: Parts, job: Job, record: Recorder, undo: Callable[[Parts, Job], None]) -> None:
-        """``undo`` takes back what half-done work left outside the database."""
+    def __init__(self, parts: Parts, job: Job, record: Recorder) -> None:
         self.parts = parts
-        self._undo = undo
         self.job = job
         self._record = record
         self._lock = threading.Lock()
@@ -96,19 +94,7 @@ class Run:
             if failure.is_full:
                 # The database may lie on the disk that is full, and could not keep the outcome that we are to give.
                 self.parts.reserve.release()
-                self.undo()
         return {"value": None, "failure": asdict(failure)}
-
-    def undo(self) -> None:
-        """Take back what half-done work left outside the database, unless a newer attempt works on it."""
-        try:
-            if persist(self.parts, self.is_ours):
-                persist(self.parts, lambda: self._undo(self.parts, self.job))
-        except MustPark as error:
-            raise LeaveWorkflow from error
-        except Exception:
-            # The records must be set right all the same; what is left is removed with the record, or swept.
-            log.exception("what the failed job left could not all be taken back")
 
     def checkpoint(self) -> None:
         """Call it often during long work. Raises Cancelled or MustPark; reports progress now and then."""

@@ -183,11 +183,10 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
     collect_leftovers(connection, parts, job, failure)
 
 
-def _undo(parts: Parts, job: Job) -> None:
+def _let_go_on(parts: Parts, job: Job) -> None:
     parts.files.thaw(job.id)
     if job.snapshot_id is None:
         thaw_after_lost_attempts(parts.database, job, job.volume_id)
-    forget_committed(parts, job)
 
 
 def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
@@ -198,4 +197,4 @@ def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
         volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.BACKING_UP], now=parts.clock())
 
 
-RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)
+RUNNER = Runner(work=_work, mark_failed=_mark_failed, thaw=_let_go_on, undo=forget_committed)

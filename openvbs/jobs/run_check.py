@@ -6,6 +6,8 @@ For an imported record, whose data another project or installation made, and for
 |---|---|
 | look | the reference of an imported record, which the next attempt finds; the record says what it said before |
 | publish | nothing to do |
+
+A look that fails leaves the reference too: it goes with the record, and until then an administrator may look again.
 """
 
 from datetime import datetime
@@ -24,7 +26,6 @@ from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_delete import let_go
 from openvbs.jobs.run_restore import backup_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, source_of
@@ -90,12 +91,6 @@ def _release(connection: sa.Connection, parts: Parts, job: Job) -> None:
         request_collection(connection, parts, _data_in(connection, job).repository_id)
 
 
-def _undo(parts: Parts, job: Job) -> None:
-    data = _data(parts, job)
-    if data.reference_id is not None:
-        let_go(parts, data)
-
-
 def _data(parts: Parts, job: Job) -> StoredData:
     with parts.database.read() as connection:
         return _data_in(connection, job)
@@ -107,4 +102,4 @@ def _data_in(connection: sa.Connection, job: Job) -> StoredData:
     return data
 
 
-RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)
+RUNNER = Runner(work=_work, mark_failed=_mark_failed)

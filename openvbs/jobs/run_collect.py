@@ -44,7 +44,7 @@ def _purge(run: Run) -> None:
         purgeable = backups.purgeable(connection, repository_id)
     for backup_id, data in purgeable:
         run.checkpoint()
-        if let_go(parts, data):
+        if let_go(parts, data, run.job):
             with parts.database.write() as connection:
                 backups.mark_purged(connection, backup_id, now=parts.clock())
 

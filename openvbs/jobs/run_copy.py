@@ -92,14 +92,10 @@ def _let_go(connection: sa.Connection, parts: Parts, job: Job) -> None:
         request_collection(connection, parts, _argument(job, "repository_id"))
 
 
-def _undo(parts: Parts, job: Job) -> None:
-    forget_committed(parts, job)
-
-
 def _argument(job: Job, name: str) -> str:
     value = job.arguments[name]
     assert isinstance(value, str)
     return value
 
 
-RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)
+RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=forget_committed)

@@ -10,6 +10,7 @@ record goes, and the collection that follows the restore, or the deletion of the
 """
 
 from contextlib import suppress
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -39,10 +40,10 @@ def _remove(run: Run) -> bool:
         if backups.data_needed(connection, backup_id):
             return False
         data = backups.data_of(connection, backup_id)
-    return data is None or let_go(parts, data)
+    return data is None or let_go(parts, data, run.job)
 
 
-def let_go(parts: Parts, data: StoredData) -> bool:
+def let_go(parts: Parts, data: StoredData, job: Job) -> bool:
     """Take away what one record keeps in the store: for an imported one its reference, else the backup itself.
 
     False when others still refer to the backup, which then stays for them. What is not there counts as taken away.
@@ -55,7 +56,7 @@ def let_go(parts: Parts, data: StoredData) -> bool:
         repository = parts.repositories.get(data.repository_id)
     except RepositoryMissing:
         return True  # made by the first backup that gets as far, so there is nothing of this one
-    return remove_unreferenced(repository, data.data_id)
+    return remove_unreferenced(repository, data.data_id, UUID(job.id))
 
 
 def forget_unpublished(parts: Parts, data: StoredData) -> None:

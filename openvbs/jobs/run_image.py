@@ -15,7 +15,7 @@ from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_afte
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_volume import volume_id_of, watch
+from openvbs.jobs.run_volume import remove_failed_volume, volume_id_of, watch
 from openvbs.jobs.runner import Runner
 from openvbs.units import GIB
 from openvbs.volumes.copy import copy_file
@@ -73,7 +73,7 @@ def _import_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: 
 
 def _undo_import(parts: Parts, job: Job) -> None:
     if job.arguments["made_for_import"]:
-        parts.files.delete_volume(volume_id_of(job))
+        remove_failed_volume(parts, job)
 
 
 def _export(run: Run) -> None:
@@ -97,9 +97,9 @@ def _export_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: 
     volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.UPLOADING], now=parts.clock())
 
 
-def _undo_export(parts: Parts, job: Job) -> None:
+def _thaw(parts: Parts, job: Job) -> None:
     thaw_after_lost_attempts(parts.database, job, job.volume_id)
 
 
 IMPORT = Runner(work=_import, mark_failed=_import_failed, undo=_undo_import)
-EXPORT = Runner(work=_export, mark_failed=_export_failed, undo=_undo_export)
+EXPORT = Runner(work=_export, mark_failed=_export_failed, thaw=_thaw)

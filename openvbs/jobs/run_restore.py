@@ -24,7 +24,7 @@ from openvbs.jobs.devices import find_volume, path_of
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
-from openvbs.jobs.run_volume import volume_id_of
+from openvbs.jobs.run_volume import remove_failed_volume, volume_id_of
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import BYTES_RESTORED
 from openvbs.sources.file import FileTarget
@@ -121,9 +121,8 @@ def _let_go(connection: sa.Connection, parts: Parts, job: Job) -> None:
 
 
 def _undo(parts: Parts, job: Job) -> None:
-    """Give back the space of a volume that was made for the restore: in ``error``, nothing can be done with it."""
     if job.arguments["made_for_restore"]:
-        parts.files.delete_volume(volume_id_of(job))
+        remove_failed_volume(parts, job)
 
 
 RUNNER = Runner(work=_work, mark_failed=_mark_failed, undo=_undo)

@@ -54,8 +54,12 @@ def _settle(connection: sa.Connection, parts: Parts, job: Job, status: SnapshotS
     volumes.end_work(connection, volume_id_of(job), from_status=[VolumeStatus.BACKING_UP], now=now)
 
 
-def _remove_made(parts: Parts, job: Job) -> None:
+def _thaw(parts: Parts, job: Job) -> None:
     thaw_after_lost_attempts(parts.database, job, job.volume_id)
+
+
+def _remove_made(parts: Parts, job: Job) -> None:
+    """A snapshot in ``error`` never becomes anything else."""
     parts.files.delete_snapshot(_snapshot_id(job))
 
 
@@ -80,5 +84,5 @@ def _deletion_failed(connection: sa.Connection, parts: Parts, job: Job, _failure
     )
 
 
-CREATE = Runner(work=_create, mark_failed=_creation_failed, undo=_remove_made)
+CREATE = Runner(work=_create, mark_failed=_creation_failed, thaw=_thaw, undo=_remove_made)
 DELETE = Runner(work=_delete, mark_failed=_deletion_failed)

@@ -115,8 +115,12 @@ def _sources(job: Job) -> tuple[str | None, str | None]:
     return snapshot_id, source_volid
 
 
-def _remove_made(parts: Parts, job: Job) -> None:
+def _thaw(parts: Parts, job: Job) -> None:
     thaw_after_lost_attempts(parts.database, job, _sources(job)[1])
+
+
+def remove_failed_volume(parts: Parts, job: Job) -> None:
+    """Give back the space of a volume that a failed job was to make: from ``error`` it can only be deleted."""
     parts.files.delete_volume(volume_id_of(job))
 
 
@@ -189,6 +193,6 @@ def _extension_failed(connection: sa.Connection, parts: Parts, job: Job, _failur
     )
 
 
-CREATE = Runner(work=_create, mark_failed=_creation_failed, undo=_remove_made)
+CREATE = Runner(work=_create, mark_failed=_creation_failed, thaw=_thaw, undo=remove_failed_volume)
 DELETE = Runner(work=_delete, mark_failed=_deletion_failed)
 EXTEND = Runner(work=_extend, mark_failed=_extension_failed)

@@ -16,7 +16,7 @@ from openvbs.jobs.notifications import Notifications
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.record_keeping import RecordKeeping
 from openvbs.jobs.run import LeaveWorkflow, MustPark, Run, StepFailed, parked_attempts, persist
-from openvbs.jobs.runner import Runner, end_as_failed
+from openvbs.jobs.runner import Runner, fail
 from openvbs.jobs.runners import RUNNERS
 from openvbs.jobs.scheduler import FORGET_SECONDS, LOOK_SECONDS, Scheduler
 from openvbs.jobs.worker_id import worker_id
@@ -124,7 +124,7 @@ class Worker:
                 return
             with bind(request_id=job.request_id):
                 runner = RUNNERS[job.kind]
-                self._attempt(Run(self._parts, job, self._workflows.record, runner.undo), runner)
+                self._attempt(Run(self._parts, job, self._workflows.record), runner)
 
     def _begin(self, job_id: str) -> Job | None:
         with self._parts.database.write() as connection:
@@ -155,9 +155,7 @@ class Worker:
 
     def _fail(self, run: Run, runner: Runner, failure: Failure) -> None:
         job, parts = run.job, self._parts
-        run.undo()
-        ended = persist(parts, lambda: end_as_failed(parts, runner, job, failure))
-        if not ended:
+        if not persist(parts, run.is_ours) or not persist(parts, lambda: fail(parts, runner, job, failure)):
             raise MustPark("another worker has taken this job over")
         JOBS.labels(job.kind, "cancelled" if failure.cancelled else "fail").inc()
         log.warning("%s failed: %s", job.kind, failure.reason)

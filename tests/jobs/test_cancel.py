@@ -53,7 +53,7 @@ def test_a_backup_that_is_cancelled_is_in_error_and_nowhere_in_the_store(site: S
         assert found is not None
         assert (found.status, found.fail_reason) == ("error", "cancelled by user user-of-alpha")
         assert site.volume(volume.id).status == "available"
-        assert in_store(site) == set()
+        until(lambda: in_store(site) == set(), what="what was stored is taken back")
         with pytest.raises(JobEnded):
             cancel_job(site.service, ALPHA, job.id)
         again, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="again"))
@@ -111,7 +111,7 @@ def test_a_restore_that_is_cancelled_leaves_the_volume_in_error_and_the_backup_a
         ended = site.failed(job)
         assert (ended.error_code, ended.fail_reason) == ("VolumeBackup.0200", "cancelled by user user-of-alpha")
         assert site.volume(target.id).status == ("error" if into_new else "error_restoring")
-        assert site.files.volume(target.id).exists() != into_new
+        until(lambda: site.files.volume(target.id).exists() != into_new, what="the new volume's file goes")
         found = site.backup(backup.id)
         assert found is not None
         assert found.status == "available"
@@ -153,7 +153,7 @@ def test_a_source_that_vanished_is_named(site: Site) -> None:
         made, job = create_volume(site.service, ALPHA, NewVolume(size_gib=None, snapshot_id=snapshot.id))
         site.failed(job)
         assert site.volume(made.id).status == "error"
-        assert not site.files.volume(made.id).exists()
+        until(lambda: not site.files.volume(made.id).exists(), what="its file goes")
 
 
 def test_a_recipients_running_restore_survives_the_end_of_the_share_and_of_the_backup(site: Site) -> None:
@@ -201,7 +201,7 @@ def test_an_aborted_restore_of_a_recipient_ends_as_a_cancelled_one(site: Site) -
             assert (ended.error_code, ended.fail_reason) == ("VolumeBackup.0200", f"cancelled by {ABORTED_BY}")
         assert site.volume(target.id).status == "error_restoring"
         assert site.volume(made.id).status == "error"
-        assert not site.files.volume(made.id).exists()
+        until(lambda: not site.files.volume(made.id).exists(), what="its file goes")
         site.succeeded(of_owner)
         assert site.volume(own.id).status == "available"
     with site.database.read() as connection:
@@ -270,4 +270,4 @@ def test_an_import_that_is_cancelled_leaves_no_file(site: Site) -> None:
     with site.worker():
         assert site.failed(job).fail_reason == "cancelled by user user-of-alpha"
         assert site.volume(volume.id).status == "error"
-        assert not site.files.volume(volume.id).exists()
+        until(lambda: not site.files.volume(volume.id).exists(), what="its file goes")

@@ -91,7 +91,7 @@ def test_a_copy_that_is_stopped_leaves_nothing_in_the_store(site: Site, by: str)
         made = site.backup(copy.id)
         assert made is not None
         assert (made.status, made.fail_reason) == ("error", ended.fail_reason)
-        assert in_store(site, "beta") == set()
+        until(lambda: in_store(site, "beta") == set(), what="what was copied is taken back")
         assert in_store(site) == {backup.id}
         assert told(site, "alpha", backup.id)[0][:2] == ("share.copy_end", "cancelled")
         site.succeeded(delete_backup(site.service, BETA, copy.id))

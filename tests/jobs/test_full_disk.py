@@ -73,7 +73,7 @@ def test_a_restore_that_fills_the_disk_says_so_and_gives_the_space_back(small: S
         assert ended.error_code == "VolumeBackup.0200"
         assert "No space is left" in str(ended.fail_reason)
         assert small.volume(target.id).status == "error"
-        assert not small.files.volume(target.id).exists()
+        until(lambda: not small.files.volume(target.id).exists(), what="its file goes")
         (small.directory / "filler").unlink()
         _, target, job = restore_backup(small.service, ALPHA, backup.id, NewRestore())
         small.succeeded(job)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,9 +15,10 @@ from openvbs.auth.caller import Caller
 from openvbs.db import backups
 from openvbs.domain.backup import Backup, BackupStatus, NewBackup, NewRecord, NewRestore
 from openvbs.domain.volume import Volume
-from openvbs.engine.format import REFERENCES
+from openvbs.engine.format import REFERENCES, REMOVALS
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repository import open_repository
+from openvbs.stores.base import Store, StoreError
 from openvbs.stores.prefixed import prefixed
 from openvbs.units import MIB
 from tests.support.actions import caller, new_id
@@ -244,3 +246,63 @@ def test_a_backup_that_is_being_made_is_deleted_by_force(site: Site, held_at: st
         assert site.volume(volume.id).status == "available"
         until(lambda: pack_bytes(site) == 0, what="the space comes back")
         assert in_store(site) == set()
+
+
+def test_a_stale_removal_takes_no_reference_that_was_there_before(site: Site) -> None:
+    """The owner's worker was killed while it removed the backup; then it gave way to the imported record."""
+    with site.worker(**AT_ONCE):
+        volume, backup = made(site)
+        record_id = imported(site, backup)
+    site.store.put(f"alpha/{REMOVALS}{backup.id}/{uuid4().hex}", b"left by a kill")
+    with site.worker(**AT_ONCE):
+        deleted(site, ALPHA, backup.id)
+        reset_backup(site.service, OPERATOR, record_id, BackupStatus.ERROR)
+        job = reset_backup(site.service, OPERATOR, record_id, BackupStatus.AVAILABLE)
+        assert job is not None
+        site.succeeded(job)
+        assert len(references(site)) == 1
+        assert restored(site, BETA, record_id) == site.content(volume.id)
+
+
+def test_a_repeated_removal_that_gives_way_takes_its_own_note_back(site: Site) -> None:
+    with site.worker(**AT_ONCE):
+        _, backup = made(site)
+        imported(site, backup)
+    job = delete_backup(site.service, ALPHA, backup.id)
+    site.store.put(f"alpha/{REMOVALS}{backup.id}/{UUID(job.id).hex}", b"left by a kill")
+    with site.worker(**AT_ONCE):
+        site.succeeded(job)
+        imported(site, backup)  # else nobody could refer to it any more
+        assert len(references(site)) == 2
+
+
+def test_a_failed_look_keeps_the_data_for_the_record(site: Site) -> None:
+    with site.worker(**AT_ONCE):
+        volume, backup = made(site)
+        record_id = imported(site, backup)
+        reset_backup(site.service, OPERATOR, record_id, BackupStatus.ERROR)
+    with site.worker(FailingReads(site.store, "backups/"), **AT_ONCE):
+        job = reset_backup(site.service, OPERATOR, record_id, BackupStatus.AVAILABLE)
+        assert job is not None
+        site.failed(job)
+    with site.worker(**AT_ONCE):
+        deleted(site, ALPHA, backup.id)
+        job = reset_backup(site.service, OPERATOR, record_id, BackupStatus.AVAILABLE)
+        assert job is not None
+        site.succeeded(job)
+        assert restored(site, BETA, record_id) == site.content(volume.id)
+
+
+class FailingReads:
+    """A store that does not answer to reads below a prefix."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if self._prefix in name:
+            raise StoreError("503 for a while")
+        return self._store.get(name, offset, length)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
