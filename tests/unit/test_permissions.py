@@ -73,6 +73,8 @@ def test_a_file_that_is_missing_or_broken_stops_the_start(tmp_path: Path) -> Non
 
 
 def test_no_policy_file_lying_about_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "policy.yaml").write_text('"backup:delete": "@"\n')
-    monkeypatch.chdir(tmp_path)
+    """oslo.policy would look here, if it were let."""
+    (tmp_path / ".openvbs").mkdir()
+    (tmp_path / ".openvbs" / "policy.yaml").write_text('"backup:delete": "@"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert not allowed(Permissions(), caller("reader"), "backup:delete")
