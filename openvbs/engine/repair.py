@@ -6,7 +6,6 @@ from openvbs.engine.errors import EngineError
 from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
 from openvbs.engine.pack import read_listing
 from openvbs.engine.presence import stored_packs
-from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import ObjectMissing
 
@@ -26,7 +25,7 @@ class RepairReport:
     """Packs whose directory cannot be read; what they hold stays out of the index."""
 
 
-def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop) -> RepairReport:
+def repair_index(repository: Repository) -> RepairReport:
     """Name every pack that no good segment names in a new one, then remove the segments that cannot be opened.
 
     Runs beside everything. A crash leaves more segments than needed.
@@ -47,7 +46,6 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
                 repository.index.write_segment(found)
                 report.packs_listed += len(found)
                 found = []
-            checkpoint()
         if found:
             repository.index.write_segment(found)
             report.packs_listed += len(found)
