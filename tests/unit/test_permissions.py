@@ -78,3 +78,12 @@ def test_no_policy_file_lying_about_is_picked_up(tmp_path: Path, monkeypatch: py
     (tmp_path / ".openvbs" / "policy.yaml").write_text('"backup:delete": "@"\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     assert not allowed(Permissions(), caller("reader"), "backup:delete")
+
+
+def test_beside_an_operators_file_nothing_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oslo.policy adds what is in a folder policy.d, unless it is told otherwise."""
+    (tmp_path / ".openvbs" / "policy.d").mkdir(parents=True)
+    (tmp_path / ".openvbs" / "policy.d" / "more.yaml").write_text('"backup:delete": "@"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "policy.yaml").write_text('"share:create": "role:sharer"\n')
+    assert not allowed(Permissions(tmp_path / "policy.yaml"), caller("reader"), "backup:delete")
