@@ -9,7 +9,9 @@ import pytest
 from openvbs.engine import codec as codec_module
 from openvbs.engine import format as format_module
 from openvbs.engine import keys as keys_module
+from openvbs.engine.check import check_data
 from openvbs.engine.codec import Codec
+from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.errors import UnknownFormat
 from openvbs.engine.format import BLOCK_HEADER, HEADER_NAME, Kind, ObjectKind
 from openvbs.engine.header import pack_header, unwrap_header
@@ -17,7 +19,7 @@ from openvbs.engine.ids import PackId
 from openvbs.engine.keys import derive_project_keys, wrap_project_key
 from openvbs.engine.repository import create_repository, open_repository
 from openvbs.stores.memory import MemoryStore
-from tests.support.repositories import BLOCK, ROOT_KEY
+from tests.support.repositories import BLOCK, ROOT_KEY, back_up_bytes, new_repository, random_bytes
 
 LATER = 2
 KEYS = derive_project_keys(bytes(32), UUID(int=1))
@@ -58,3 +60,24 @@ def test_a_block_of_another_version(name):
     assert size > BLOCK_HEADER.size
     with pytest.raises(UnknownFormat, match=r"(key version|format) 2"):
         codec.open_block(out[:size], wanted=block_id, cipher=cipher)
+
+
+def test_unknown_names_in_the_store_are_ignored():
+    """Those of a later program, or of whoever else writes there."""
+    store = MemoryStore()
+    with new_repository(store) as repository:
+        gone = back_up_bytes(repository, random_bytes(3)).facts.backup_id
+        kept = back_up_bytes(repository, random_bytes(3)).facts.backup_id
+        repository.delete_backup(gone)
+    unknown = [
+        folder + name for folder in ("", "index/", "packs/", "packs/ab/", "backups/") for name in ("notes", "x/y")
+    ]
+    for name in unknown:
+        store.put(name, b"unknown")
+    with open_repository(store, ROOT_KEY) as repository:
+        assert [record.facts.backup_id for record in repository.list_backups()] == [kept]
+        back_up_bytes(repository, random_bytes(1))
+        told = {problem.partition(" is not named like a pack")[0] for problem in check_data(repository).problems}
+        assert told == {name for name in unknown if name.startswith("packs/")}, "whatever takes room there is told of"
+        assert apply_collection(repository, plan_collection(repository)).packs_deleted == 2
+    assert set(unknown) <= {info.name for info in store.list("")}
