@@ -1,7 +1,9 @@
-"""Writing small files that must be whole, private and still there after a power cut."""
+"""Writing files that must be whole once they have their name, and small private ones that outlast a power cut."""
 
+import fcntl
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -31,3 +33,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_draft(folder: Path, prefix: str) -> tuple[Path, int]:
+    """A new private file whose name begins so, open to read and write, to be renamed once it is whole.
+
+    Its lock says that the writer lives: it goes with the descriptor, also by a kill.
+    """
+    while True:
+        draft = folder / f"{prefix}{secrets.token_hex(16)}"
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:  # else a sweep came between the creation and the lock
+            return draft, descriptor
+        os.close(descriptor)
+
+
+def sweep_drafts(folder: Path, prefix: str) -> list[Path]:
+    """Remove the drafts whose writers are gone; which they were. What cannot be opened or removed is left alone."""
+    removed = []
+    for draft in folder.glob(f"{prefix}*"):
+        with suppress(OSError):
+            # In a folder for everybody it may be anybody's, and anything.
+            descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink()
+                removed.append(draft)
+            finally:
+                os.close(descriptor)
+    return removed

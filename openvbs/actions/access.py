@@ -36,10 +36,11 @@ def seen_backup(
     """The backup if the caller's project is a party of it, else ``missing``.
 
     With for_update every other writer of the backup and its shares waits from here until our commit, so a grant that
-    is found live stays so. The same statements run for a stranger's id as for one that never was.
+    is found live stays so. A stranger neither waits for a writer nor makes one wait: the same statements run for its
+    id as for one that never was.
     """
-    if for_update:
-        backups.lock_row(connection, backup_id)
+    if for_update and not _lock(service, connection, caller, backup_id):
+        raise missing(backup_id)
     backup = backups.find(connection, backup_id, viewer_project_id=caller.project_id, owner_project_id=None)
     share = shares.live_to(connection, backup_id, to_project_id=caller.project_id, now=service.clock())
     if backup is not None and (backup.project_id == caller.project_id or caller.sees_all):
@@ -47,6 +48,12 @@ def seen_backup(
     if backup is not None and share is not None:
         return Seen(backup, share)
     raise missing(backup_id)
+
+
+def _lock(service: Service, connection: sa.Connection, caller: Caller, backup_id: str) -> bool:
+    if caller.sees_all:
+        return backups.lock_row(connection, backup_id)
+    return shares.lock_for_party(connection, backup_id, party_project_id=caller.project_id, now=service.clock())
 
 
 def owned_backup(

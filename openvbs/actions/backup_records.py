@@ -132,11 +132,13 @@ def force_delete_backup(service: Service, caller: Caller, backup_id: str) -> Job
     """
     service.permissions.require(caller, "backup:administer")
     with service.database.write() as connection:
+        owned_backup(service, connection, caller, backup_id)  # or there is nothing to lock
+        # The job's row first, as a job does that ends, and then publishes the backup.
+        making = jobs.open_of_backup(connection, backup_id, MAKE_BACKUP, for_update=True)
         backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         deleting = jobs.open_of_backup(connection, backup_id, {JobKind.DELETE_BACKUP})
         if deleting is not None:
             return deleting
-        making = jobs.open_of_backup(connection, backup_id, MAKE_BACKUP)
         if making is not None and making.cancel_requested_by is None:
             jobs.update_open(connection, making.id, attempt=None, cancel_requested_by=f"user {caller.user_id}")
         return begin_delete(service, connection, caller, backup, details={"forced": True})

@@ -9,7 +9,7 @@ from openvbs.auth.caller import Caller
 from openvbs.db import backups
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.backup import NO_VOLUME, RESTORING, Backup, BackupStatus
-from openvbs.domain.errors import BackupNotFound, BackupNotUsable
+from openvbs.domain.errors import BackupNotUsable
 from openvbs.domain.job import Job, JobKind
 
 
@@ -19,13 +19,11 @@ def copy_backup(
     """Accept a copy into the caller's project; without a name or description it has those of the backup.
 
     What runs when the share ends goes on to its end, as with restores. Raises BackupNotFound, BackupNotUsable,
-    QuotaExceeded.
+    QuotaExceeded. An admin too needs to be a party of the backup.
     """
     service.permissions.require(caller, "backup:copy")
     with service.database.write() as connection:
-        seen = seen_backup(service, connection, caller, backup_id, for_update=True)
-        if seen.share is None and seen.backup.project_id != caller.project_id:
-            raise BackupNotFound(backup_id)  # an admin sees all, but copies only as a party
+        seen = seen_backup(service, connection, caller.as_party, backup_id, for_update=True)
         if seen.backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, seen.backup.status)
         require_room_for_backup(service, connection, caller.project_id, seen.backup.size_gib)

@@ -17,9 +17,10 @@ import sqlalchemy as sa
 
 from openvbs.actions.backups import begin_backup, begin_delete
 from openvbs.actions.service import Service
+from openvbs.actions.share_ends import unexpired
 from openvbs.actions.shares import grant
 from openvbs.auth.caller import Caller
-from openvbs.db import backups, jobs, policies, policy_tasks, shares
+from openvbs.db import backups, jobs, policies, policy_tasks
 from openvbs.db.session import DatabaseUnavailable
 from openvbs.domain.backup import BackupStatus, NewBackup
 from openvbs.domain.errors import BackupUnfinished, RuleError, VolumeBusy
@@ -211,7 +212,7 @@ def _share(service: Service, connection: sa.Connection, policy: Policy, task: Po
     backups.lock_row(connection, task.backup_id)
     if backups.stored_status(connection, task.backup_id) != BackupStatus.AVAILABLE:
         return  # deleted, or found damaged, since the job ended
-    live = shares.live_of_backup(connection, task.backup_id, now=service.clock())
+    live = unexpired(service, connection, task.backup_id, now=service.clock())
     caller = _acting_for(policy, task)
     for project_id in sorted(set(policy.share_with) - {share.to_project_id for share in live}):
         grant(service, connection, caller, task.backup_id, project_id, policy_id=policy.id)

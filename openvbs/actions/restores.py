@@ -21,7 +21,7 @@ from openvbs.domain.errors import (
     TargetVolumeNotFound,
 )
 from openvbs.domain.job import Job, JobKind
-from openvbs.domain.restore import NEW_VOLUME_DESCRIPTION, NEW_VOLUME_PREFIX, restored_properties
+from openvbs.domain.restore import NEW_VOLUME_DESCRIPTION, NEW_VOLUME_PREFIX, source_properties
 from openvbs.domain.volume import IN_ERROR, RESTORABLE, NewVolume, Volume, VolumeKind, VolumeStatus
 from openvbs.units import GIB
 
@@ -55,13 +55,11 @@ def restore_backup(service: Service, caller: Caller, backup_id: str, wanted: New
 def usable_backup(
     service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, volume_id: str | None = None
 ) -> Seen:
-    """A backup that the caller may restore now, its grant held until the commit.
+    """A backup that the caller may restore now, its grant held until the commit. An admin too must be a party of it.
 
     With volume_id the target is looked up before the backup's status, in the contract's order of checks.
     """
-    seen = seen_backup(service, connection, caller, backup_id, missing=RestoreBackupNotFound, for_update=True)
-    if seen.share is None and seen.backup.project_id != caller.project_id:
-        raise RestoreBackupNotFound(backup_id)  # an admin sees all, but restores only as a party
+    seen = seen_backup(service, connection, caller.as_party, backup_id, missing=RestoreBackupNotFound, for_update=True)
     if volume_id is not None and volumes.find_volume(connection, volume_id, project_id=caller.project_id) is None:
         raise TargetVolumeNotFound(volume_id)
     if seen.backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
@@ -138,13 +136,13 @@ def enqueue_restore(
             "data_id": backup.data_id,
             "owner_project_id": backup.project_id,
             "made_for_restore": made_for_restore,
-            "volume_values": restored_properties(backup, volume, as_recipient=seen.as_recipient),
+            "volume_values": source_properties(backup, volume.id, as_recipient=seen.as_recipient),
         },
     )
     record(
         service,
         connection,
-        caller,
+        caller.as_party,
         AuditAction.SHARE_RESTORE if seen.as_recipient else AuditAction.BACKUP_RESTORE,
         owner=backup.project_id,
         backup_id=backup.id,

@@ -1,6 +1,7 @@
 """How shares end: cancelled, declined, expired, or with their backup. Callers hold the lock of the backup's row."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -43,15 +44,24 @@ def end_shares(
     service: Service, connection: sa.Connection, caller: Caller, backup_id: str, *, because: str | None = None
 ) -> list[Share]:
     """Cancel every live share of the backup; gives those that this call ended. None waits to be accepted any more."""
-    end_expired(service, connection, backup_id)
-    shares.drop_suspended(connection, backup_id, now=service.clock())
-    live = shares.live_of_backup(connection, backup_id, now=service.clock())
+    now = service.clock()
+    live = unexpired(service, connection, backup_id, now=now)
+    shares.drop_suspended(connection, backup_id, now=now)
     return end_live(service, connection, caller, live, because=because)
 
 
-def end_expired(service: Service, connection: sa.Connection, backup_id: str) -> None:
+def unexpired(service: Service, connection: sa.Connection, backup_id: str, *, now: datetime) -> list[Share]:
+    """The backup's live shares, after writing down the end of all others: a new one may take the place of any.
+
+    Both by one look at the clock, or a share that expires between two looks would be neither live nor ended.
+    """
+    end_expired(service, connection, backup_id, now=now)
+    return shares.live_of_backup(connection, backup_id, now=now)
+
+
+def end_expired(service: Service, connection: sa.Connection, backup_id: str, *, now: datetime) -> None:
     """Write down the end of the backup's shares that have expired, one audit event each."""
-    for share in shares.end_expired(connection, backup_id, now=service.clock()):
+    for share in shares.end_expired(connection, backup_id, now=now):
         assert share.expires_at is not None
         caller = Caller(
             project_id=share.from_project_id,

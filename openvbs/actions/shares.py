@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from openvbs.actions.access import owned_backup
 from openvbs.actions.audit import note_looks
 from openvbs.actions.service import Service, record
-from openvbs.actions.share_ends import abort, end_expired, end_live, end_shares
+from openvbs.actions.share_ends import abort, end_expired, end_live, end_shares, unexpired
 from openvbs.auth.caller import Caller
 from openvbs.db import backups, shares
 from openvbs.domain.audit import AuditAction
@@ -55,9 +55,10 @@ def share_backup(
         backup = owned_backup(service, connection, caller, backup_id, for_update=True)
         if backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, backup.status)
-        end_expired(service, connection, backup_id)
-        live = shares.live_of_backup(connection, backup_id, now=service.clock())
-        granted = {share.to_project_id: share for share in live}
+        now = service.clock()
+        if expires_at is not None and expires_at <= now:  # it may have passed while we waited for the lock
+            raise ExpiryInPast
+        granted = {share.to_project_id: share for share in unexpired(service, connection, backup_id, now=now)}
         total = len(granted.keys() | set(wanted))
         limit = service.limits.shares_per_backup_max
         if 0 <= limit < total and total > len(granted):
@@ -207,4 +208,4 @@ def end_all_expired(service: Service) -> None:
     for backup_id in backup_ids:
         with service.database.write() as connection:
             backups.lock_row(connection, backup_id)
-            end_expired(service, connection, backup_id)
+            end_expired(service, connection, backup_id, now=service.clock())

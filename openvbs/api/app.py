@@ -26,16 +26,20 @@ def create_app(service: Service, settings: Settings, authenticate: Authenticate)
     app = falcon.App(middleware=[Observe()])
     app.resp_options.default_media_type = cast("str", None)  # an empty answer has no type
     responders = _open_responders(service, settings)
+    offered: dict[str, set[str]] = {path: set(methods) for path, methods in responders.items()}
     for route in ROUTES:
         methods = responders.setdefault(route.path, {})
         assert route.method not in methods, route
         methods[route.method] = responder(route, service, settings, authenticate)
-    for methods in responders.values():
+        if not route.only_refuses:
+            offered.setdefault(route.path, set()).add(route.method)
+    for path, methods in responders.items():
         if "GET" in methods:
             methods["HEAD"] = methods["GET"]
+            offered[path].add("HEAD")
     for path, methods in responders.items():
         app.add_route(path, _resource(methods))
-    add_error_handlers(app, lambda path: _allowed(responders.get(path, {})))
+    add_error_handlers(app, lambda path: _allowed(offered.get(path, set())))
     return with_request_id(app)
 
 
@@ -84,5 +88,5 @@ def _not_allowed(_request: Request, _response: Response, **_params: str) -> None
     raise falcon.HTTPMethodNotAllowed([])
 
 
-def _allowed(methods: dict[str, Responder]) -> str:
+def _allowed(methods: set[str]) -> str:
     return ", ".join(method for method in _METHOD_ORDER if method in methods)

@@ -52,9 +52,11 @@ def _drop_unread_body(environ: dict[str, Any]) -> None:
     Little fits into the sockets' buffers anyway; what is far too much is cut off.
     """
     length = environ.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal() and _UNREAD_BYTES_MIN < int(length) <= _UNREAD_BYTES_MAX:
-        while environ["wsgi.input"].read(_UNREAD_BYTES_MIN):
-            pass
+    is_long = length.isdecimal() and _UNREAD_BYTES_MIN < int(length) <= _UNREAD_BYTES_MAX
+    if is_long or environ.get("HTTP_TRANSFER_ENCODING"):  # in chunks nobody knows how much comes
+        left = _UNREAD_BYTES_MAX
+        while left > 0 and (part := environ["wsgi.input"].read(_UNREAD_BYTES_MIN)):
+            left -= len(part)
 
 
 class Observe:
@@ -64,6 +66,12 @@ class Observe:
         context: Any = request.context
         context.request_id = request.env[_REQUEST_ID]
         context.started = monotonic_seconds()
+        if request.path.startswith("//"):  # Falcon would find the route all the same, and nobody else its family
+            raise falcon.HTTPRouteNotFound
+
+    def process_resource(self, request: Request, _response: Response, _resource: object, _params: object) -> None:
+        if request.method not in falcon.HTTP_METHODS:
+            raise falcon.HTTPMethodNotAllowed([])
 
     def process_response(self, request: Request, response: Response, _resource: object, _succeeded: bool) -> None:  # noqa: FBT001 - Falcon's signature
         context: Any = request.context

@@ -84,28 +84,24 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A native request body: the fields under one key. null is {} there, so it is allowed where nothing is required."""
+    """A native request body: the fields under one key."""
 
     name: str
     v2: Any
     v3: tuple[Any, ...]
     """One for each range of microversions. Nothing may stand beside the key, but for what ``beside`` names."""
     beside: frozenset[str] = frozenset()
+    may_be_null: bool = False
+    """null under the key is {} there."""
 
     def schema(self, of: SchemaOf, *, is_v3: bool) -> Schema:
         inner = [of(kind) for kind in (self.v3 if is_v3 else (self.v2,))]
-        if not any(self._needs_something(kind) for kind in (self.v3 if is_v3 else (self.v2,))):
+        if self.may_be_null:
             inner.append({"type": "null"})
         properties: Schema = {name: {} for name in sorted(self.beside)}
         properties[self.name] = inner[0] if len(inner) == 1 else {"anyOf": inner}
         schema: Schema = {"type": "object", "properties": properties, "required": [self.name]}
         return {**schema, "additionalProperties": False} if is_v3 else schema
-
-    @staticmethod
-    def _needs_something(kind: Any) -> bool:
-        if isinstance(kind, dict):
-            return bool(kind.get("minProperties"))
-        return isinstance(kind, type) and any(field.required for field in msgspec.structs.fields(kind))
 
 
 @dataclass(frozen=True, slots=True)

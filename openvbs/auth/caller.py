@@ -1,6 +1,6 @@
 """Who calls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +22,8 @@ class Caller:
     def as_admin(self) -> bool:
         """True when an admin acts as a project that is not its own."""
         return self.is_admin and self.project_id != self.token_project_id
+
+    @property
+    def as_party(self) -> "Caller":
+        """The caller with no other right to a backup than its project has as the owner or a recipient."""
+        return replace(self, sees_all=False)

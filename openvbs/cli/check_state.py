@@ -16,14 +16,16 @@ KEEP_SECONDS = 5.0
 
 
 class StateUnusable(OpenVbsError):
-    """The state file is of another check; the operator must remove it or name another one."""
+    """The state file is of another check or cannot be written; the operator must remove it or name another one."""
 
 
 def check_with_bar(repository: Repository, sample: float, file: Path | None) -> CheckReport:
     """Check this share of the data, going on where the file says; the file goes when the check has ended."""
     state = begin_check(repository, sample=sample)
-    if file is not None and file.exists():
-        state = _read(file, like=state)
+    if file is not None:
+        if file.exists():
+            state = _read(file, like=state)
+        _write(file, state)  # where it cannot be kept is found out now, not when it is needed
     kept_at = monotonic_seconds()
 
     def keep(state: CheckState) -> None:
@@ -55,4 +57,7 @@ def _read(file: Path, *, like: CheckState) -> CheckState:
 
 
 def _write(file: Path, state: CheckState) -> None:
-    write_private(file, msgspec.json.encode(state).decode())
+    try:
+        write_private(file, msgspec.json.encode(state).decode())
+    except OSError as error:
+        raise StateUnusable(f"the state of the check cannot be kept in {file}: {error.strerror}") from error

@@ -23,7 +23,8 @@ def doctor(*, as_json: bool, **settings: Any) -> None:
 
     What is not given is taken from the service that runs in the data directory.
 
-    Changes nothing, but writes and removes one small object in the store. Exits with 1 when a check fails.
+    Changes nothing and makes nothing that is not there, but writes and removes one small object in the store. Exits
+    with 1 when a check fails.
     """
     findings = []
     for finding in _findings(settings):

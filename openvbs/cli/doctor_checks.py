@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cryptography import x509
 
+from openvbs.cli.settings import sqlite_file
 from openvbs.clock import utc_now
 from openvbs.config import Config
 from openvbs.db.health import look
@@ -90,6 +91,10 @@ def check_root_key(config: Config) -> Iterator[Finding]:
 
 def check_database(config: Config) -> Iterator[Finding]:
     """Reachable, of this release, writable; its clock agrees with ours; a worker is alive."""
+    file = sqlite_file(config)
+    if file is not None and not file.exists():
+        yield Finding("database", "FAIL", f"{file} is not there", "start openvbs serve, which makes it")
+        return
     database = Database(config.database_url)
     try:
         before = utc_now()
@@ -116,6 +121,10 @@ def check_database(config: Config) -> Iterator[Finding]:
 
 def check_store(config: Config) -> Iterator[Finding]:
     """An object can be written, read back and removed; there is room for more."""
+    folder = None if "://" in config.store_url else Path(config.store_url)
+    if folder is not None and not folder.is_dir():
+        yield Finding("store", "FAIL", f"{folder} is not there", "mount it, or make it if there are no backups yet")
+        return
     store = open_store(config.store_url)
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(4096)
     try:
@@ -130,8 +139,8 @@ def check_store(config: Config) -> Iterator[Finding]:
         yield Finding("store", "FAIL", f"{config.store_url} gave back other bytes than written", "check the medium")
         return
     yield Finding("store", "ok", f"{config.store_url}: wrote, read and removed an object")
-    if "://" not in config.store_url:
-        yield _room("store", Path(config.store_url))
+    if folder is not None:
+        yield _room("store", folder)
 
 
 def _room(check: str, folder: Path) -> Finding:
@@ -225,9 +234,9 @@ CHECKS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """All findings, as they come. An error that we foresaw fails its own check and no other."""
+    """All findings, as they come. An error that we foresaw, or the system's, fails its own check and no other."""
     for name, check in CHECKS:
         try:
             yield from check(config)
-        except OpenVbsError as error:
+        except (OpenVbsError, OSError) as error:
             yield Finding(name, "FAIL", str(error), "see docs/operations.md")

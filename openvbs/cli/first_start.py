@@ -1,5 +1,7 @@
 """What a service needs on disk before its first process starts."""
 
+from pathlib import Path
+
 import click
 
 from openvbs.config import Config, ConfigError
@@ -15,7 +17,7 @@ Without a copy of it NO BACKUP CAN BE READ. Keep one away from this machine:
 
 
 def ensure_root_key(config: Config) -> None:
-    """The root key is there and readable; made at the first start, and told of.
+    """The root key is there and readable; made at the first start, with the store's folder, and told of.
 
     Raises KeyUnusable, and ConfigError when the key is missing though the store holds backups: a new one would only
     hide that none of them can be read.
@@ -27,6 +29,8 @@ def ensure_root_key(config: Config) -> None:
     if _store_in_use(config):
         rule = f"{file} is missing, but the store {config.store_url} holds backups made with it; copy the key back"
         raise ConfigError("[store] root_key_file", rule)
+    if "://" not in config.store_url:
+        Path(config.store_url).mkdir(parents=True, exist_ok=True)  # so that one that is missing later is not mounted
     create_root_key(file)
     click.echo(_FIRST_START.format(file=file, data_dir=config.data_dir))
 

@@ -81,7 +81,7 @@ def show(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
     )
 
 
-@job.command()
+@job.command(short_help="Show a job's progress until it ends.")
 @click.argument("job_id", metavar="ID")
 @cloud_command
 def watch(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def watch(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
     if row["status"] == "FAIL":
         raise JobFailed(f"job {job_id} failed: {row['fail_reason']} ({row['error_code']})")
     if not as_json:
-        print(f"job {job_id} ended: {row['status']}")
+        click.echo(f"job {job_id} ended: {row['status']}")
 
 
 @job.command()
@@ -119,7 +119,7 @@ def cancel(cloud: Cloud, job_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json(row)
     else:
-        print(f"job {job_id} is asked to stop; see it end with: openvbs job watch {job_id}")
+        click.echo(f"job {job_id} is asked to stop; see it end with: openvbs job watch {job_id}")
 
 
 def follow(cloud: Cloud, job_id: str, see: Callable[[Any], None], *, seconds_between_looks: float) -> Any:

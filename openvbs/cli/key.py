@@ -19,7 +19,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.files import sync_folder
 from openvbs.recovery import forget as forgetting
 from openvbs.recovery import root_key
-from openvbs.service.folder import DataFolder, make_private
+from openvbs.service.folder import DataFolder, make_private, refuse_root
 from openvbs.stores.urls import open_store
 
 
@@ -32,7 +32,7 @@ def key() -> None:
     """Keep the root key safe, change it, and destroy the key of one project's backups."""
 
 
-@key.command()
+@key.command(short_help="Make the root key, if there is none.")
 @taking(*FOLDER)
 def create(**settings: Any) -> None:
     """Make the root key, if there is none; "serve" does so by itself at its first start.
@@ -40,11 +40,12 @@ def create(**settings: Any) -> None:
     Refuses when the store holds backups already: they need the key that they were made with.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     make_private(config.data_dir)
     ensure_root_key(config)
 
 
-@key.command()
+@key.command(short_help="Copy the root key to a file.")
 @taking(*FOLDER)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def export(file: Path | None, **settings: Any) -> None:
@@ -64,11 +65,12 @@ def export(file: Path | None, **settings: Any) -> None:
 
 
 @key.command(
+    short_help="Put a new root key in the place of the old.",
     epilog=examples(
         "openvbs key rotate --data-dir /var/lib/openvbs",
         "openvbs key export --data-dir /var/lib/openvbs new-root.key",
         "openvbs key rotate --data-dir /var/lib/openvbs --finish",
-    )
+    ),
 )
 @taking(*FOLDER)
 @click.option("--finish", is_flag=True, help="Second step: let the old key open nothing any more, and remove it.")
@@ -80,9 +82,11 @@ def rotate(*, finish: bool, as_json: bool, **settings: Any) -> None:
     root key file; the old one stays beside it as FILE.previous, and either opens everything. Copy the new key to where
     the old one is kept, and to every machine that runs a worker. Then with --finish: the old key opens nothing more.
 
-    The service may run meanwhile. After a crash or an error, run the same command again.
+    The service may run meanwhile; run this as its user. After a crash or an error, run the same command again.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
+    refuse_root(config.root_key_file)
     step = root_key.finish if finish else root_key.rotate
     with closing(open_store(config.store_url)) as store, count_bar("looking through the store") as on_listed:
         count = step(store, config.root_key_file, on_listed=on_listed)
@@ -102,7 +106,10 @@ def rotate(*, finish: bool, as_json: bool, **settings: Any) -> None:
     )
 
 
-@key.command(epilog=examples("openvbs key forget 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --data-dir /var/lib/openvbs"))
+@key.command(
+    short_help="Destroy the key of a project's backups.",
+    epilog=examples("openvbs key forget 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --data-dir /var/lib/openvbs"),
+)
 @taking(*FOLDER)
 @click.argument("project_id", metavar="PROJECT_ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -111,13 +118,15 @@ def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> Non
     """Destroy the key of all backups of a project, so that nobody can ever read them again, and remove them.
 
     Their records go, every share of them ends, and records that other projects imported of the same data go too.
-    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped.
+    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped; run this as its
+    user.
 
     What it cannot reach: copies of the store or of a repository.json elsewhere (saved stores, old versions that a
     bucket keeps), which the root key opens as before. To make those useless too, rotate the root key afterwards and
     destroy every copy of the old one.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     key_file = config.root_key_file
     with (
         DataFolder(config.data_dir),
@@ -170,11 +179,15 @@ def _write_new(file: Path, text: str) -> None:
     """Durable on return. A crash may leave an incomplete file, which reading it as a key finds out."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as copy:
-            copy.write(text)
-            copy.flush()
-            os.fsync(copy.fileno())
-        sync_folder(file.absolute().parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as copy:
+                copy.write(text)
+                copy.flush()
+                os.fsync(copy.fileno())
+            sync_folder(file.absolute().parent)
+        except BaseException:
+            file.unlink()
+            raise
     except FileExistsError as error:
         raise ExportRefused(f"{file} exists already and is left as it is; name a file that does not") from error
     except OSError as error:

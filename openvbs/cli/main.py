@@ -1,10 +1,14 @@
 """The command ``openvbs``."""
 
+import errno
 import os
+from typing import Any
 
 import click
 
 from openvbs.cli.lazy import LazyGroup
+from openvbs.cli.streams import drop_unwritten, settle_streams
+from openvbs.cli.tables import printable
 from openvbs.errors import OpenVbsError
 
 COMMANDS = {
@@ -24,13 +28,34 @@ COMMANDS = {
 
 
 class _Main(LazyGroup):
-    """Errors that we foresaw become one sentence and exit code 1."""
+    """Errors that we foresaw, and what the system refuses, become one sentence and exit code 1."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        settle_streams()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except OpenVbsError as error:
-            raise click.ClickException(str(error)) from error
+            # Line by line: an error may take several, but what it quotes may hold anything.
+            raise click.ClickException("\n".join(map(printable, str(error).splitlines()))) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads on
+            raise click.ClickException(_sentence(error)) from error
+
+
+def _sentence(error: OSError) -> str:
+    unwritten = drop_unwritten()
+    if unwritten is not None:
+        return f"standard output: {unwritten.strerror}"
+    said = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        said = f"{error.filename}: {said}"
+    if isinstance(error, PermissionError):
+        said += "; run this as a user who may, or name another place"
+    return said
 
 
 @click.group(cls=_Main, lazy=COMMANDS)

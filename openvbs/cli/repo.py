@@ -3,6 +3,7 @@
 import click
 
 from openvbs.cli.lazy import LazyGroup
+from openvbs.cli.stopping import stopped_by_signals
 
 COMMANDS = {
     "init": ("openvbs.cli.repo_backups:init", "Make a repository, and a root key if there is none."),
@@ -19,9 +20,14 @@ COMMANDS = {
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, no_args_is_help=True)
-def repo() -> None:
+@click.pass_context
+def repo(context: click.Context) -> None:
     """Back up images and disks to a repository, without server or database.
 
     URL is a directory or s3://bucket/prefix; for a bucket, the usual AWS_* variables say endpoint and credentials.
     A repository of the service is one of these too: DIR/store/PROJECT_ID with the key file DIR/root.key.
+
+    The store must be writable: whoever works in a repository, be it only to restore or check, puts a lease there.
+    "list" alone does without.
     """
+    context.with_resource(stopped_by_signals())

@@ -1,6 +1,6 @@
 """``openvbs repo``: making a repository, and backups in it."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,23 @@ from openvbs.cli.tables import print_json, print_record, print_table, size_text
 from openvbs.cli.targets import open_target
 from openvbs.clock import utc_now
 from openvbs.engine.backup import back_up
-from openvbs.engine.errors import LeaseLapsed
+from openvbs.engine.errors import (
+    BackupMissing,
+    Corrupt,
+    EngineError,
+    LeaseLapsed,
+    RepositoryMissing,
+    UnknownFormat,
+)
 from openvbs.engine.facts import BackupFacts, BackupRecord
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.engine.repository import create_repository
 from openvbs.engine.restore import restore as restore_backup
+from openvbs.engine.rewrap import key_ids
 from openvbs.sources.base import Source
 from openvbs.sources.file import FileSource
 from openvbs.sources.qcow2 import open_qcow2
+from openvbs.stores.base import Store
 from openvbs.stores.urls import open_store
 from openvbs.units import KIB
 
@@ -37,21 +46,31 @@ from openvbs.units import KIB
 )
 @repository_command
 def init(url: str, *, key_file: Path, cache: Path | None, block_kib: str, as_json: bool) -> None:
-    """Make a repository at URL, and the root key file if there is none; what exists already is left as it is."""
-    made_key = not key_file.exists()
-    key = create_root_key(key_file) if made_key else load_root_key(key_file)
-    with (
-        closing(open_store(url)) as store,
-        create_repository(store, key, block_bytes=int(block_kib) * KIB, cache=cache) as repository,
-    ):
-        repository_id, block_bytes = str(repository.id), repository.block_bytes
+    """Make a repository at URL, and the root key file if there is none; what exists already is left as it is.
+
+    A repository that exists already opens only with the key that it was made with, so none is made for it.
+    """
+    with closing(open_store(url)) as store:
+        is_new = not _is_repository(store)
+        made_key = is_new and not key_file.exists()
+        key = create_root_key(key_file) if made_key else load_root_key(key_file)
+        with create_repository(store, key, block_bytes=int(block_kib) * KIB, cache=cache) as repository:
+            repository_id, block_bytes = str(repository.id), repository.block_bytes
     if as_json:
         facts = {"repository_id": repository_id, "block_size_bytes": block_bytes}
         print_json({**facts, "key_file": str(key_file), "key_file_made": made_key})
         return
     print_record([("repository", repository_id), ("block size", f"{block_bytes // KIB} KiB")])
-    if made_key:
+    if is_new:  # also when it was an earlier call, which then failed, that made the key
         click.echo(f"The root key is in {key_file}. Keep a copy of it elsewhere: without it NO BACKUP CAN BE READ.")
+
+
+def _is_repository(store: Store) -> bool:
+    try:
+        key_ids(store)
+    except RepositoryMissing:
+        return False
+    return True
 
 
 @click.command()
@@ -85,10 +104,10 @@ def backup(
     with opened(url, key_file, cache) as repository, closing(_open_source(file, image_format)) as source:
         facts = BackupFacts(
             backup_id=str(uuid4()),
-            name=file.name if name is None else name,
-            description=description,
+            name=_text(file.name if name is None else name),
+            description=None if description is None else _text(description),
             created_at=utc_now(),
-            volume_name=file.name,
+            volume_name=_text(file.name),
         )
         with byte_bar(f"backing up {file.name}") as on_progress:
             try:
@@ -96,6 +115,14 @@ def backup(
             except LeaseLapsed:
                 repository.delete_backup(facts.backup_id)
                 raise
+    try:
+        _print_made(record, as_json=as_json)
+    except OSError:
+        click.echo(f"backup {facts.backup_id} was made", err=True)
+        raise
+
+
+def _print_made(record: BackupRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(_record_json(record))
         return
@@ -108,7 +135,12 @@ def backup(
             ("stored", f"{size_text(stats.bytes_stored)} in {stats.object_count} packs"),
         ]
     )
-    click.echo(facts.backup_id)
+    click.echo(record.facts.backup_id)
+
+
+def _text(argument: str) -> str:
+    """An argument that need not be UTF-8, as text that can be stored."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _open_source(file: Path, image_format: str) -> Source:
@@ -122,9 +154,9 @@ def _open_source(file: Path, image_format: str) -> Source:
 def restore(url: str, backup_id: str, file: Path, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
     """Restore the backup ID to FILE.
 
-    A file that does not exist is made, sparse, and removed again if the restore fails. An existing file or block device
-    is restored in place: only what differs is written, and what lies beyond the end of the backup stays. One that is
-    smaller than the backup is refused.
+    A file that does not exist is made, sparse, and removed again if the restore fails or is stopped. An existing file
+    or block device is restored in place: only what differs is written, and what lies beyond the end of the backup
+    stays. One that is smaller than the backup is refused.
     """
     with opened(url, key_file, cache) as repository:
         record = repository.load_backup(backup_id)
@@ -146,25 +178,24 @@ def restore(url: str, backup_id: str, file: Path, *, key_file: Path, cache: Path
 @click.command("list")
 @repository_command
 def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
-    """List the backups, the oldest first."""
+    """List the backups, the oldest first. Those whose record is damaged are named after them, with exit code 1."""
+    records: list[BackupRecord] = []
+    damaged: list[str] = []
     with opened(url, key_file, cache) as repository:
-        records = sorted(repository.list_backups(), key=lambda record: record.facts.created_at)
+        for backup_id in repository.backup_ids():
+            try:
+                records.append(repository.load_backup(backup_id))
+            except BackupMissing:
+                continue  # deleted just now
+            except EngineError as error:
+                damaged.append(str(error))
+    records.sort(key=lambda record: record.facts.created_at)
     if as_json:
         print_json([_record_json(record) for record in records])
-        return
-    print_table(
-        ("id", "name", "created", "size", "stored"),
-        (
-            (
-                record.facts.backup_id,
-                record.facts.name,
-                record.facts.created_at.isoformat(timespec="seconds"),
-                size_text(record.size_bytes),
-                size_text(record.stats.bytes_stored),
-            )
-            for record in records
-        ),
-    )
+    else:
+        print_table(("id", "name", "created", "size", "stored"), map(_row, records))
+    if damaged:
+        raise click.ClickException("\n".join([*damaged, "such a backup cannot be restored; delete removes it"]))
 
 
 @click.command()
@@ -173,12 +204,23 @@ def list_(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> Non
 def delete(url: str, backup_id: str, *, key_file: Path, cache: Path | None, as_json: bool) -> None:
     """Delete the backup ID; no other one is affected. Its space comes back with collect."""
     with opened(url, key_file, cache) as repository:
-        repository.load_backup(backup_id)
+        with suppress(Corrupt, UnknownFormat):  # not to be restored, but to be deleted
+            repository.load_backup(backup_id)
         repository.delete_backup(backup_id)
     if as_json:
         print_json({"deleted": backup_id})
     else:
         click.echo(f"deleted {backup_id}")
+
+
+def _row(record: BackupRecord) -> tuple[str, ...]:
+    return (
+        record.facts.backup_id,
+        record.facts.name,
+        record.facts.created_at.isoformat(timespec="seconds"),
+        size_text(record.size_bytes),
+        size_text(record.stats.bytes_stored),
+    )
 
 
 def _record_json(record: BackupRecord) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``openvbs repo``: checking, collecting, repairing, and another key."""
 
+import math
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,7 @@ import click
 
 from openvbs.cli.check_state import check_with_bar
 from openvbs.cli.repo_options import PATH, opened, repository_command
-from openvbs.cli.tables import print_json, print_record, size_text
+from openvbs.cli.tables import print_json, print_record, printable, size_text
 from openvbs.engine.check import CheckReport, check_structure
 from openvbs.engine.collect import apply_collection, plan_collection
 from openvbs.engine.keys import create_root_key, load_root_key
@@ -23,18 +24,26 @@ class DamageFound(OpenVbsError):
     """A check found damage; what it is was printed."""
 
 
+def _no_nan(_context: click.Context, _option: click.Parameter, percent: float | None) -> float | None:
+    """What the range lets through."""
+    if percent is not None and math.isnan(percent):
+        raise click.BadParameter("nan is no share of the data")
+    return percent
+
+
 @click.command()
 @click.option("--full", is_flag=True, help="Read and verify all data too.")
 @click.option(
     "--sample",
     type=click.FloatRange(0, 100, min_open=True),
     metavar="PERCENT",
+    callback=_no_nan,
     help="Read and verify so much of the data.",
 )
 @click.option(
     "--state",
     "state_file",
-    type=PATH,
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Keep in this file how far it is; if it is interrupted, the same command goes on from there.",
 )
 @repository_command
@@ -69,7 +78,7 @@ def check(
 
 def _print_report(report: CheckReport) -> None:
     for problem in report.problems:
-        click.echo(f"problem: {problem}")
+        click.echo(f"problem: {printable(problem)}")
     if report.problems_more:
         click.echo(f"problem: and {report.problems_more} more")
     for backup_id, ranges in report.damaged.items():
@@ -126,8 +135,14 @@ def rotate_key(url: str, *, key_file: Path, new_key_file: Path, cache: Path | No
     """
     old = load_root_key(key_file)
     made_key = not new_key_file.exists()
-    new = create_root_key(new_key_file) if made_key else load_root_key(new_key_file)
     with closing(open_store(url)) as store:
+        if made_key:
+            open_repository(store, old, cache=cache).close()  # no key is made when the old one opens nothing here
+        new = create_root_key(new_key_file) if made_key else load_root_key(new_key_file)
+        if new.key_id == old.key_id:
+            raise click.UsageError(
+                "--key-file and --new-key-file hold the same key; a new one is made in a file that does not exist"
+            )
         if key_ids(store) != [new.key_id]:
             replace_root_key(store, old, new)
         open_repository(store, new, cache=cache).close()
@@ -147,7 +162,7 @@ def repair(url: str, *, key_file: Path, cache: Path | None, as_json: bool) -> No
         print_json(asdict(report))
         return
     for problem in report.problems:
-        click.echo(f"problem: {problem}")
+        click.echo(f"problem: {printable(problem)}")
     print_record(
         [
             ("packs listed", str(report.packs_listed)),

@@ -11,8 +11,9 @@ import click
 from openvbs.actions.service import new_id
 from openvbs.cli.bars import byte_bar, count_bar
 from openvbs.cli.cloud import examples
-from openvbs.cli.settings import FOLDER, read, taking
-from openvbs.cli.tables import print_json, print_table, size_text
+from openvbs.cli.settings import FOLDER, read, require_database, taking
+from openvbs.cli.stopping import stopped_by_signals
+from openvbs.cli.tables import print_json, print_table, printable, size_text
 from openvbs.cli.targets import open_target
 from openvbs.db.session import Database
 from openvbs.domain.share import Share
@@ -23,7 +24,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.recovery.rebuild import Rebuilt, accept_shares, reject_shares, suspended_shares
 from openvbs.recovery.rebuild import rebuild as rebuild_records
 from openvbs.recovery.survey import Found, Problem, survey
-from openvbs.service.folder import DataFolder
+from openvbs.service.folder import DataFolder, refuse_root
 from openvbs.stores.base import Store
 from openvbs.stores.prefixed import prefixed
 from openvbs.stores.urls import open_store
@@ -45,12 +46,14 @@ class RescueMisplaced(OpenVbsError):
 
 
 @click.group(no_args_is_help=True)
-def rescue() -> None:
+@click.pass_context
+def rescue(context: click.Context) -> None:
     """Get everything back from the store and the root key alone, without database, Keystone or server.
 
     "list" and "restore" need PLACE: a data directory, a folder that was its store, or s3://bucket/prefix with the usual
     AWS_* variables. "rebuild" makes the service's records anew in an empty database; then "serve" goes on as before.
     """
+    context.with_resource(stopped_by_signals())
 
 
 @contextmanager
@@ -66,20 +69,25 @@ def _opened(place: str, key_file: Path | None) -> Iterator[tuple[Store, RootKey]
         yield store, root_key
 
 
-def _survey(store: Store, root_key: RootKey, project_id: str | None = None) -> tuple[list[Found], list[Problem]]:
+def _survey(
+    store: Store, root_key: RootKey, *, place: str, project_id: str | None
+) -> tuple[list[Found], list[Problem]]:
     found: list[Found] = []
     problems: list[Problem] = []
     with count_bar("reading backups") as on_surveyed:
-        for one in survey(store, root_key, on_surveyed=on_surveyed):
+        for one in survey(store, root_key, place=place, on_surveyed=on_surveyed):
             if isinstance(one, Problem):
                 problems.append(one)
             elif not one.is_deleted and project_id in {None, one.backup.project_id}:
                 found.append(one)
+    if project_id is not None and not found:
+        problems.append(Problem("-", f"no backup of project {project_id} was found"))
     return sorted(found, key=lambda one: (one.backup.project_id, one.backup.created_at, one.backup.id)), problems
 
 
 @rescue.command(
     "list",
+    short_help="List every backup of every project.",
     epilog=examples(
         "openvbs rescue list /var/lib/openvbs", "openvbs rescue list s3://backups/cloud --key-file root.key.copy"
     ),
@@ -91,7 +99,7 @@ def _survey(store: Store, root_key: RootKey, project_id: str | None = None) -> t
 def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json: bool) -> None:
     """List every backup of every project, and its shares as they were. Exits with 1 if some cannot be read."""
     with _opened(place, key_file) as (store, root_key):
-        found, problems = _survey(store, root_key, project_id)
+        found, problems = _survey(store, root_key, place=place, project_id=project_id)
     if as_json:
         print_json({"backups": [_json(one) for one in found], "problems": [_problem_json(one) for one in problems]})
     else:
@@ -105,7 +113,7 @@ def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json:
                     one.backup.volume_name or one.backup.volume_id,
                     one.backup.created_at.isoformat(timespec="seconds"),
                     size_text(one.backup.bytes_total),
-                    "\n".join(share.to_project_id for share in one.shares),
+                    ", ".join(share.to_project_id for share in one.shares),
                 )
                 for one in found
             ),
@@ -114,10 +122,11 @@ def list_(place: str, *, key_file: Path | None, project_id: str | None, as_json:
 
 
 @rescue.command(
+    short_help="Restore backups, all or some, to files.",
     epilog=examples(
         "openvbs rescue restore /var/lib/openvbs /mnt/rescued",
         "openvbs rescue restore s3://backups/cloud . --key-file root.key.copy --project 9ad3e6014b7f4d2c",
-    )
+    ),
 )
 @click.argument("place")
 @click.argument("folder", type=_PATH)
@@ -143,7 +152,7 @@ def restore(
     store, so that must be writable.
     """
     with _opened(place, key_file) as (store, root_key):
-        found, problems = _survey(store, root_key, project_id)
+        found, problems = _survey(store, root_key, place=place, project_id=project_id)
         wanted = [one for one in found if not backup_ids or one.backup.id in backup_ids]
         for missing in sorted(set(backup_ids) - {one.backup.id for one in wanted}):
             problems.append(Problem("-", f"no backup {missing} was found"))
@@ -157,7 +166,8 @@ def restore(
                 continue
             done.append({"backup_id": one.backup.id, "file": str(file)})
             if not as_json:
-                click.echo(f"{file}  {size_text(one.backup.bytes_total)}  {one.backup.name or ''}".rstrip())
+                name = printable(one.backup.name or "")
+                click.echo(f"{file}  {size_text(one.backup.bytes_total)}  {name}".rstrip())
     if as_json:
         print_json({"restored": done, "problems": [_problem_json(one) for one in problems]})
     _report(problems)
@@ -174,7 +184,9 @@ def _restore_one(store: Store, root_key: RootKey, found: Found, file: Path) -> N
         restore_backup(repository, backup.data_id, target, on_progress=on_progress)
 
 
-@rescue.command(epilog=examples("openvbs rescue rebuild --data-dir /var/lib/openvbs"))
+@rescue.command(
+    short_help="Make the service's records anew.", epilog=examples("openvbs rescue rebuild --data-dir /var/lib/openvbs")
+)
 @taking(*FOLDER)
 @_JSON
 def rebuild(*, as_json: bool, **settings: Any) -> None:
@@ -184,9 +196,11 @@ def rebuild(*, as_json: bool, **settings: Any) -> None:
     in the database alone. Shares come back suspended, granting nothing: the last cancel before the loss may not have
     reached the store. See them with "openvbs rescue shares" and accept those that their owners still want.
 
-    The service must be stopped. An error or a crash leaves the database empty. Exits with 1 if not all could be read.
+    The service must be stopped; run this as its user. An error or a crash leaves the database empty. Exits with 1 if
+    not all could be read.
     """
     config = read(settings)
+    refuse_root(config.data_dir)
     with DataFolder(config.data_dir):
         root_key = load_root_key(config.root_key_file)
         import_module("openvbs.db.migrate").upgrade(config.database_url)
@@ -196,7 +210,8 @@ def rebuild(*, as_json: bool, **settings: Any) -> None:
             closing(open_store(config.store_url)) as store,
             count_bar("reading backups") as on_surveyed,
         ):
-            rebuilt = rebuild_records(database, survey(store, root_key, on_surveyed=on_surveyed))
+            found = survey(store, root_key, place=config.store_url, on_surveyed=on_surveyed)
+            rebuilt = rebuild_records(database, found)
     if as_json:
         print_json(
             {
@@ -217,10 +232,11 @@ def _print_rebuilt(rebuilt: Rebuilt) -> None:
 
 
 @rescue.command(
+    short_help="List, accept or reject shares found by rebuild.",
     epilog=examples(
         "openvbs rescue shares --data-dir /var/lib/openvbs",
         "openvbs rescue shares --data-dir /var/lib/openvbs --accept a94d07c2-8b36-41fe-b2c9-5d160e7f83ab",
-    )
+    ),
 )
 @taking(*FOLDER)
 @click.option("--accept", "accepted", metavar="ID", multiple=True, help="Let this share grant again what it did.")
@@ -237,6 +253,7 @@ def shares(*, accepted: tuple[str, ...], accept_all: bool, reject_all: bool, as_
     if sum((bool(accepted), accept_all, reject_all)) > 1:
         raise click.UsageError("--accept, --accept-all and --reject-all exclude each other")
     config = read(settings)
+    require_database(config)
     with closing(Database(config.database_url)) as database:
         waiting = suspended_shares(database)
         if reject_all:
@@ -264,7 +281,7 @@ def shares(*, accepted: tuple[str, ...], accept_all: bool, reject_all: bool, as_
 
 def _report(problems: list[Problem]) -> None:
     for one in problems:
-        click.echo(f"problem in {one.repository_id}: {one.text}", err=True)
+        click.echo(f"problem in {one.repository_id}: {printable(one.text)}", err=True)
     if problems:
         raise RescueIncomplete(f"{len(problems)} problems; all else is as it should be")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openvbs.config import Config, read_config
+from openvbs.config import Config, ConfigError, read_config
 
 OVERRIDES = ("data_dir", "listen", "public_url", "identity_listen", "tls_cert", "tls_key")
 """Options of [DEFAULT] that the command line can set."""
@@ -56,13 +56,31 @@ def read(settings: dict[str, Any]) -> Config:
 def read_running(settings: dict[str, Any]) -> Config:
     """Like read, but what is not given is as the service that runs in the data directory has it, if one does."""
     config = read(settings)
+    file = config.data_dir / "run.json"
     try:
-        running = json.loads((config.data_dir / "run.json").read_text(encoding="utf-8"))
+        running = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return config
+    except OSError as error:
+        rule = f"cannot read {file}: {error.strerror}; run this as the service's own user"
+        raise ConfigError("data_dir", rule) from error
     given = {name: value for name, value in settings.items() if value is not None}
     files = settings["config_files"] or tuple(Path(file) for file in running["config_files"])
     return read({**running["options"], **given, "config_files": files})
+
+
+def sqlite_file(config: Config) -> Path | None:
+    """The file that the database is, unless it is one of a server."""
+    file = config.database_url.removeprefix("sqlite:///")
+    return None if file == config.database_url else Path(file)
+
+
+def require_database(config: Config) -> None:
+    """Raises ConfigError rather than let SQLite make an empty database in what is not a data directory."""
+    file = sqlite_file(config)
+    if file is not None and not file.exists():
+        rule = f"{config.data_dir} is not the data directory of a service: {file} is not there"
+        raise ConfigError("data_dir", rule)
 
 
 def server_flags(settings: dict[str, Any]) -> list[str]:

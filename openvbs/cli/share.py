@@ -28,10 +28,11 @@ def share() -> None:
 
 
 @share.command(
+    short_help="Share a backup with other projects.",
     epilog=examples(
         "openvbs share create monday --with beta --expires 2026-03-04T18:00",
         "openvbs share create monday --with 9ad3e6014b7f4d2c8e15c0f26b98d7a1 --with gamma",
-    )
+    ),
 )
 @click.argument("backup")
 @click.option("--with", "recipients", metavar="PROJECT", multiple=True, required=True, help="Project, by name or id.")
@@ -62,7 +63,9 @@ def create(cloud: Cloud, backup: str, recipients: tuple[str, ...], *, expires: s
 
 
 @share.command(
-    "list", epilog=examples("openvbs share list --backup monday", "OS_CLOUD=openvbs-beta openvbs share list --to-me")
+    "list",
+    short_help="List the shares that were given or received.",
+    epilog=examples("openvbs share list --backup monday", "OS_CLOUD=openvbs-beta openvbs share list --to-me"),
 )
 @click.option("--to-me", is_flag=True, help="Shares that others gave to this project, instead of those it gave.")
 @click.option("--backup", metavar="BACKUP", help="Only the shares of this backup (name or id).")
@@ -83,7 +86,7 @@ def list_(cloud: Cloud, *, to_me: bool, backup: str | None, as_json: bool) -> No
     )
 
 
-@share.command()
+@share.command(short_help="Show one share and its backup.")
 @click.argument("share_id", metavar="ID")
 @cloud_command
 def show(cloud: Cloud, share_id: str, *, as_json: bool) -> None:
@@ -136,10 +139,13 @@ def cancel(cloud: Cloud, share_id: str | None, *, backup: str | None, abort_runn
     if as_json:
         print_json({"cancelled": cancelled})
     else:
-        print(f"share {share_id} is cancelled" if share_id else f"backup {backup} is no longer shared")
+        click.echo(f"share {share_id} is cancelled" if share_id else f"backup {backup} is no longer shared")
 
 
-@share.command(epilog=examples("OS_CLOUD=openvbs-beta openvbs share keep monday --name monday-of-alpha"))
+@share.command(
+    short_help="Keep a copy of a shared backup.",
+    epilog=examples("OS_CLOUD=openvbs-beta openvbs share keep monday --name monday-of-alpha"),
+)
 @click.argument("backup")
 @click.option("--name", help="Name of the copy. Default: the backup's.")
 @cloud_command

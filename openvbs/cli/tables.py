@@ -2,8 +2,11 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from openvbs.units import MIB
 
@@ -14,9 +17,18 @@ _WIDTH_OF_A_PIPE = 1000
 """Columns when nobody looks: wide enough that nothing is ever broken or cut."""
 
 
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or turn its words around: names may hold anything."""
+    return "".join(one if _is_harmless(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"  # spaces of other scripts
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=2))
+    click.echo(json.dumps(value, indent=2))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
@@ -28,7 +40,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | None]]) ->
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(value or "-" for value in row))
+        table.add_row(*(printable(value or "-") for value in row))
     _console().print(table)
 
 
@@ -40,7 +52,7 @@ def print_record(pairs: Iterable[tuple[str, str | None]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(name, value or "-")
+        table.add_row(name, printable(value or "-"))
     _console().print(table)
 
 

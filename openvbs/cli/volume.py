@@ -20,7 +20,7 @@ from openvbs.auth.caller import Caller
 from openvbs.cli.bars import byte_bar
 from openvbs.cli.cloud import Cloud, examples
 from openvbs.cli.names import find_project_id
-from openvbs.cli.settings import FOLDER, read_running, taking
+from openvbs.cli.settings import FOLDER, read_running, require_database, taking
 from openvbs.cli.tables import print_json, print_table
 from openvbs.config import Config
 from openvbs.domain.errors import JobEnded
@@ -73,9 +73,7 @@ class _Machine:
 @contextmanager
 def _machine(settings: dict[str, Any]) -> Iterator[_Machine]:
     config = read_running(settings)
-    database = config.database_url.removeprefix("sqlite:///")
-    if database != config.database_url and not Path(database).exists():
-        raise OperatorError(f"{config.data_dir} is not the data directory of a service: {database} is not there")
+    require_database(config)
     service = wiring.build_service(config)
     try:
         yield _Machine(config, service)
@@ -91,7 +89,11 @@ def volume() -> None:
     """
 
 
-@volume.command("import", epilog=examples("openvbs volume import disk.qcow2 --project alpha --name web-root"))
+@volume.command(
+    "import",
+    short_help="Make a volume of an image.",
+    epilog=examples("openvbs volume import disk.qcow2 --project alpha --name web-root"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @_PROJECT
 @click.option("--name", help="Name of the new volume. Default: the file's.")
@@ -155,7 +157,10 @@ def export(volume_id: str, file: Path, **settings: Any) -> None:
     click.echo(str(file))
 
 
-@volume.command(epilog=examples("openvbs volume register /dev/vg0/web --project alpha --name web"))
+@volume.command(
+    short_help="Let a project back up a device or file.",
+    epilog=examples("openvbs volume register /dev/vg0/web --project alpha --name web"),
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @_PROJECT
 @click.option("--name", help="Name of the volume. Default: the file's.")
@@ -192,7 +197,7 @@ def register(
     _print_volume(made, as_json=as_json)
 
 
-@volume.command("list")
+@volume.command("list", short_help="List the volumes of all projects, or of one.")
 @_PROJECT
 @taking(*FOLDER, _JSON)
 def list_(*, project: str | None, as_json: bool, **settings: Any) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from openvbs.db import store_records
+from openvbs.db.jobs import IS_OPEN
 from openvbs.db.rows import constant, from_value, maker, to_value
 from openvbs.db.session import lock, lock_name
 from openvbs.db.tables import PROJECT, backups, jobs
 from openvbs.domain.backup import RESTORING, Backup, BackupStatus, StoredData
-from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind, JobStatus
+from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind
 from openvbs.domain.retention import StoredBackup
 
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
 _TOLD = frozenset({"name", "description", "metadata", "tags"})
 """What the facts in the store say of a backup, and may be changed afterwards."""
-_OPEN_JOB = jobs.c.status.in_([constant(JobStatus.INIT), constant(JobStatus.RUNNING)])
 _AVAILABLE = backups.c.status == constant(BackupStatus.AVAILABLE)
 
 VIEWER = sa.bindparam("viewer", type_=PROJECT)
@@ -29,7 +29,7 @@ def restore_runs(*, project_id: str | sa.BindParameter[str]) -> sa.Exists:
     running = sa.and_(
         jobs.c.backup_id == backups.c.id,
         jobs.c.kind == constant(JobKind.RESTORE_BACKUP),
-        _OPEN_JOB,
+        IS_OPEN,
         jobs.c.project_id == project_id,
     )
     return sa.exists().where(running).correlate_except(jobs)
@@ -62,7 +62,7 @@ def _progress_percent() -> sa.ColumnElement[int]:
         .where(
             jobs.c.backup_id == backups.c.id,
             jobs.c.kind.in_([constant(kind) for kind in sorted(MAKE_BACKUP)]),
-            _OPEN_JOB,
+            IS_OPEN,
         )
         .correlate_except(jobs)
         .limit(1)
@@ -109,9 +109,10 @@ def find(
     return None if row is None else make(row)
 
 
-def lock_row(connection: sa.Connection, backup_id: str) -> None:
-    """Make every other writer of this backup, its shares and its restores wait until our commit."""
-    connection.execute(lock(connection, sa.select(backups.c.id).where(backups.c.id == backup_id))).first()
+def lock_row(connection: sa.Connection, backup_id: str) -> bool:
+    """Make every other writer of this backup, its shares and its restores wait until our commit; False without one."""
+    query = sa.select(backups.c.id).where(backups.c.id == backup_id)
+    return connection.execute(lock(connection, query)).first() is not None
 
 
 def update(
@@ -159,7 +160,7 @@ def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str)
             .where(
                 jobs.c.backup_id == backup_id,
                 jobs.c.kind == JobKind.RESTORE_BACKUP,
-                _OPEN_JOB,
+                IS_OPEN,
                 jobs.c.project_id == project_id,
             )
             .limit(1)
@@ -169,7 +170,7 @@ def restoring_now(connection: sa.Connection, backup_id: str, *, project_id: str)
 
 def data_needed(connection: sa.Connection, backup_id: str) -> bool:
     """Is a job under way that writes or reads the backup's data?"""
-    needing = sa.select(sa.literal(1)).where(_works_on(backup_id), jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    needing = sa.select(sa.literal(1)).where(_works_on(backup_id), jobs.c.kind.in_(NEED_DATA), IS_OPEN)
     return bool(connection.scalar(needing.limit(1)))
 
 
@@ -179,7 +180,7 @@ def _works_on(backup_id: sa.ColumnElement[str] | str) -> sa.ColumnElement[bool]:
 
 def purgeable(connection: sa.Connection, repository_id: str) -> list[tuple[str, StoredData]]:
     """(id, data) of deleted backups of one repository whose data no job needs any more; references come first."""
-    needing = sa.exists().where(_works_on(backups.c.id), jobs.c.kind.in_(NEED_DATA), _OPEN_JOB)
+    needing = sa.exists().where(_works_on(backups.c.id), jobs.c.kind.in_(NEED_DATA), IS_OPEN)
     rows = connection.execute(
         sa.select(backups.c.id, *_DATA)
         .where(

@@ -6,13 +6,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from openvbs.db.rows import from_value, page, to_value
+from openvbs.db.rows import constant, from_value, page, to_value
 from openvbs.db.session import lock
 from openvbs.db.tables import jobs
 from openvbs.domain.job import Job, JobKind, JobQuery, JobStatus
 from openvbs.domain.page import Page
 
-_OPEN = jobs.c.status.in_([JobStatus.INIT, JobStatus.RUNNING])
+IS_OPEN = jobs.c.status.in_([constant(JobStatus.INIT), constant(JobStatus.RUNNING)])
+"""The condition that a job has not ended."""
 
 
 def insert(connection: sa.Connection, job: Job) -> None:
@@ -53,13 +54,13 @@ def list_page(connection: sa.Connection, query: JobQuery, *, project_id: str) ->
 
 def list_open(connection: sa.Connection) -> list[Job]:
     """Every job that has not ended, oldest first."""
-    rows = connection.execute(sa.select(jobs).where(_OPEN).order_by(jobs.c.created_at))
+    rows = connection.execute(sa.select(jobs).where(IS_OPEN).order_by(jobs.c.created_at))
     return [to_value(Job, row) for row in rows]
 
 
 def count_open(connection: sa.Connection) -> dict[str, int]:
     """How many jobs wait (INIT) and run (RUNNING)."""
-    rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(_OPEN).group_by(jobs.c.status))
+    rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(IS_OPEN).group_by(jobs.c.status))
     return dict(rows.all())
 
 
@@ -67,7 +68,7 @@ def begin(connection: sa.Connection, job_id: str, *, now: datetime) -> Job | Non
     """Start or resume an open job as a new attempt; None when it has ended already."""
     changed = connection.execute(
         jobs.update()
-        .where(jobs.c.id == job_id, _OPEN)
+        .where(jobs.c.id == job_id, IS_OPEN)
         .values(
             status=JobStatus.RUNNING,
             attempt=jobs.c.attempt + 1,
@@ -83,16 +84,19 @@ def _moment(now: datetime) -> sa.ColumnElement[Any]:
 
 def update_open(connection: sa.Connection, job_id: str, *, attempt: int | None, **values: Any) -> bool:
     """Change an open job, with attempt only if that is still the newest one. After False nothing may be published."""
-    query = jobs.update().where(jobs.c.id == job_id, _OPEN)
+    query = jobs.update().where(jobs.c.id == job_id, IS_OPEN)
     if attempt is not None:
         query = query.where(jobs.c.attempt == attempt)
     return connection.execute(query.values(**values)).rowcount == 1
 
 
-def open_of_backup(connection: sa.Connection, backup_id: str, kinds: Collection[str]) -> Job | None:
-    """An open job of one of these kinds on the backup, the oldest."""
-    query = sa.select(jobs).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), _OPEN)
-    row = connection.execute(query.order_by(jobs.c.created_at).limit(1)).first()
+def open_of_backup(
+    connection: sa.Connection, backup_id: str, kinds: Collection[str], *, for_update: bool = False
+) -> Job | None:
+    """An open job of one of these kinds on the backup, the oldest; with for_update it stays open until our commit."""
+    query = sa.select(jobs).where(jobs.c.backup_id == backup_id, jobs.c.kind.in_(kinds), IS_OPEN)
+    query = query.order_by(jobs.c.created_at).limit(1)
+    row = connection.execute(lock(connection, query) if for_update else query).first()
     return None if row is None else to_value(Job, row)
 
 
@@ -102,14 +106,14 @@ def open_under_shares(connection: sa.Connection, backup_id: str) -> list[Job]:
         sa.or_(jobs.c.backup_id == backup_id, jobs.c.source_backup_id == backup_id),
         jobs.c.share_id.is_not(None),
         jobs.c.cancel_requested_by.is_(None),
-        _OPEN,
+        IS_OPEN,
     )
     return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.id))]
 
 
 def open_care(connection: sa.Connection, project_id: str, kind: JobKind) -> Job | None:
     """The job of this kind on the project's repository that waits or runs, locked until the commit."""
-    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == kind, _OPEN)
+    query = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.kind == kind, IS_OPEN)
     row = connection.execute(lock(connection, query)).first()
     return None if row is None else to_value(Job, row)
 

@@ -6,10 +6,19 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from openvbs.db.backups import usage as backup_usage
+from openvbs.db.jobs import IS_OPEN
+from openvbs.db.json_text import json_text
+from openvbs.db.rows import constant
 from openvbs.db.session import lock_name
-from openvbs.db.tables import backups, quotas, repositories, snapshots, volumes
+from openvbs.db.tables import backups, jobs, quotas, repositories, snapshots, volumes
+from openvbs.domain.job import JobKind
 from openvbs.domain.quota import Resource, StoredUsage, Usage
 from openvbs.domain.volume import SnapshotStatus, VolumeStatus
+
+_EXTENDING = sa.and_(jobs.c.volume_id == volumes.c.id, jobs.c.kind == constant(JobKind.EXTEND_VOLUME), IS_OPEN)
+_NEW_SIZE_GIB = sa.cast(json_text(jobs.c.arguments, "new_size_gib"), sa.Integer)
+_GROWTH_GIB = sa.func.coalesce(_NEW_SIZE_GIB - volumes.c.size_gib, 0)
+_NO_GROWTH = sa.literal(0)
 
 
 def lock(connection: sa.Connection, project_id: str) -> None:
@@ -46,23 +55,26 @@ def remove(connection: sa.Connection, project_id: str) -> None:
 
 
 def volume_usage(connection: sa.Connection, project_id: str) -> dict[Resource, Usage]:
-    """Volumes, snapshots, and the GiB of both."""
+    """Volumes, snapshots, and the GiB of both; those that a volume is being extended by are reserved."""
     found = {}
     gigabytes = Usage()
-    for resource, table, creating in (
-        (Resource.VOLUMES, volumes, VolumeStatus.CREATING),
-        (Resource.SNAPSHOTS, snapshots, SnapshotStatus.CREATING),
+    for resource, table, creating, rows_of, growth in (
+        # Sizes and growths by one statement: the end of an extension moves the one to the other.
+        (Resource.VOLUMES, volumes, VolumeStatus.CREATING, volumes.outerjoin(jobs, _EXTENDING), _GROWTH_GIB),
+        (Resource.SNAPSHOTS, snapshots, SnapshotStatus.CREATING, snapshots, _NO_GROWTH),
     ):
         is_creating = sa.case((table.c.status == creating, 1), else_=0).label("is_creating")
+        total_gib, growth_gib = (sa.func.coalesce(sa.func.sum(gib), 0) for gib in (table.c.size_gib, growth))
         rows = connection.execute(
-            sa.select(is_creating, sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size_gib), 0))
+            sa.select(is_creating, sa.func.count(), total_gib, growth_gib)
+            .select_from(rows_of)
             .where(table.c.project_id == project_id, table.c.deleted_at.is_(None))
             .group_by(is_creating)
         )
-        sums = {bool(state): (int(count), int(gib)) for state, count, gib in rows}
-        (settled, settled_gib), (made, made_gib) = sums.get(False, (0, 0)), sums.get(True, (0, 0))
+        sums = {bool(state): (int(count), int(gib), int(more)) for state, count, gib, more in rows}
+        (settled, settled_gib, grows_gib), (made, made_gib, _) = (sums.get(state, (0, 0, 0)) for state in (False, True))
         found[resource] = Usage(settled, made)
-        gigabytes = Usage(gigabytes.in_use + settled_gib, gigabytes.reserved + made_gib)
+        gigabytes = Usage(gigabytes.in_use + settled_gib, gigabytes.reserved + made_gib + grows_gib)
     return {**found, Resource.GIGABYTES: gigabytes}
 
 

@@ -47,13 +47,16 @@ def constant(text: str) -> sa.ColumnElement[str]:
 
 
 def like_parameter(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-    """Contains a text, ignoring case, which comes as ``like_pattern`` under this name; the column is in lower case."""
-    return column.like(sa.bindparam(name, type_=sa.String), escape=_ESCAPE)
+    """Contains a text, ignoring case, which comes as ``like_pattern`` under this name; the column is in lower case.
+
+    What that is of a text the database says for both sides: Python's rules are others.
+    """
+    return column.like(sa.func.lower(sa.bindparam(name, type_=sa.String)), escape=_ESCAPE)
 
 
 def like_pattern(text: str) -> str:
     """What like_parameter takes; ``%`` and ``_`` in the text are literal."""
-    literal = text.lower().replace(_ESCAPE, _ESCAPE * 2).replace("%", _ESCAPE + "%").replace("_", _ESCAPE + "_")
+    literal = text.replace(_ESCAPE, _ESCAPE * 2).replace("%", _ESCAPE + "%").replace("_", _ESCAPE + "_")
     return f"%{literal}%"
 
 

@@ -15,6 +15,7 @@ from openvbs.db import backups as backup_rows
 from openvbs.db import store_records
 from openvbs.db.backup_lists import has_name_like, ties
 from openvbs.db.rows import LISTINGS_KEPT_MAX, Listing, from_value, like_parameter, like_pattern, maker, to_value
+from openvbs.db.session import lock
 from openvbs.db.tables import backups, shares
 from openvbs.domain.backup import BackupStatus
 from openvbs.domain.page import Page
@@ -54,6 +55,17 @@ def live_to(connection: sa.Connection, backup_id: str, *, to_project_id: str, no
         {"now": now},
     ).first()
     return None if row is None else to_value(Share, row)
+
+
+def lock_for_party(connection: sa.Connection, backup_id: str, *, party_project_id: str, now: datetime) -> bool:
+    """Lock the backup's row as lock_row does, if the project owns the backup or has a live share of it; else False.
+
+    Who had to wait for the lock looks again: the share may have been cancelled meanwhile.
+    """
+    to_it = sa.and_(shares.c.backup_id == backups.c.id, shares.c.to_project_id == party_project_id)
+    is_party = sa.or_(backups.c.project_id == party_project_id, sa.exists().where(to_it, _LIVE))
+    query = sa.select(backups.c.id).where(backups.c.id == backup_id, is_party)
+    return connection.execute(lock(connection, query), {"now": now}).first() is not None
 
 
 def find_live(connection: sa.Connection, share_id: str, *, party_project_id: str, now: datetime) -> Share | None:

@@ -115,6 +115,7 @@ class BadRequest(RuleError):
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
         self.field = field
+        self.rule = rule
 
 
 class TargetTooSmall(BadRequest):

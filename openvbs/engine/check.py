@@ -6,7 +6,7 @@ from openvbs.engine.check_packs import CheckState, DataCheck, OnState, begin_che
 from openvbs.engine.check_report import ByteRange, CheckReport
 from openvbs.engine.check_walk import Walk
 from openvbs.engine.errors import EngineError
-from openvbs.engine.format import BACKUPS, DAMAGE, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
+from openvbs.engine.format import DAMAGE, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index import segment_sizes
 from openvbs.engine.leases import Lease
@@ -20,7 +20,7 @@ __all__ = ["ByteRange", "CheckReport", "CheckState", "begin_check", "check_data"
 
 def check_structure(repository: Repository, *, checkpoint: Checkpoint = never_stop) -> CheckReport:
     """See that every object opens, every pack is there in full size and every id of every backup is in one. Quick."""
-    present = _list_backups(repository)
+    present = repository.backup_ids()  # before the index is read: a later one may need what is not in it
     with repository.working("check") as lease:
         report = CheckReport()
         look = _looking_at(lease, checkpoint)
@@ -42,7 +42,7 @@ def check_data(
 
     A state that was kept goes on after the last pack that it was kept after; packs stored since may be passed over.
     """
-    present = _list_backups(repository)
+    present = repository.backup_ids()  # before the index is read: a later one may need what is not in it
     with repository.working("check") as lease:
         report = CheckReport()
         sizes = _sizes(repository)
@@ -64,11 +64,6 @@ def _looking_at(lease: Lease, checkpoint: Checkpoint) -> Checkpoint:
         checkpoint()
 
     return look
-
-
-def _list_backups(repository: Repository) -> list[str]:
-    """Before the index is read: a backup that is committed later may need what is not in it."""
-    return [info.name[len(BACKUPS) :] for info in repository.store.list(BACKUPS)]
 
 
 def _sizes(repository: Repository) -> PackTable:

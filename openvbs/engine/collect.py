@@ -3,10 +3,11 @@
 import logging
 from dataclasses import dataclass, field
 
-from openvbs.engine.errors import EngineError
+from openvbs.engine.damage import note_of
+from openvbs.engine.errors import BlockDamaged, EngineError
 from openvbs.engine.format import Kind
 from openvbs.engine.ids import BlockId, PackId
-from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.leases import EXPIRE_SECONDS, Lease, survey_leases
 from openvbs.engine.marking import Marking, refuse_damage
 from openvbs.engine.pack import read_listing
 from openvbs.engine.pack_table import side_by_side
@@ -69,7 +70,9 @@ def plan_collection(
     with repository.working("collect") as lease:
         young_since = _young_since(repository, lease, now)
         marking = Marking(repository, checkpoint)
-        sorted_out = _sort_out(repository, marking, young_since)
+        # Later times than this are of a clock that was set back since: nobody knows how old such packs are.
+        young_until = (lease.store_now() if now is None else now) + EXPIRE_SECONDS
+        sorted_out = _sort_out(repository, marking, young_since, young_until)
         return CollectionPlan(
             dead=frozenset(sorted_out.dead),
             bytes_dead=sorted_out.bytes_dead,
@@ -140,13 +143,13 @@ class _SortedOut:
     left: int = 0
 
 
-def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _SortedOut:
+def _sort_out(repository: Repository, marking: Marking, young_since: float, young_until: float) -> _SortedOut:
     found = _SortedOut()
     condemned = repository.index.condemned
     for pack, usage, info in side_by_side(marking.usage(), stored_packs(repository)):
         if pack in condemned:
             found.waiting += 1
-        elif info is not None and info.modified_at >= young_since:
+        elif info is not None and young_since <= info.modified_at <= young_until:
             continue
         # A pack that no segment names is what a crash left (I12); one that is named but not stored is a leftover too.
         elif usage is None or usage.first == 0:
@@ -155,11 +158,22 @@ def _sort_out(repository: Repository, marking: Marking, young_since: float) -> _
                 continue
             found.dead.append(pack)
             found.bytes_dead += info.size_bytes if info is not None else 0
-        elif info is not None and usage.first < REWRITE_BELOW * usage.second and len(found.sparse) < REWRITE_PACKS_MAX:
+        elif (
+            info is not None
+            and usage.first < REWRITE_BELOW * usage.second
+            and len(found.sparse) < REWRITE_PACKS_MAX
+            and not _holds_needed_damage(repository, marking, pack)
+        ):
             found.sparse.append(pack)
             found.bytes_sparse += info.size_bytes
             found.bytes_copied += usage.first
     return found
+
+
+def _holds_needed_damage(repository: Repository, marking: Marking, pack: PackId) -> bool:
+    """True if something in the pack could not be copied, as far as is noted, and is needed just there."""
+    blocks = repository.index.damage.get(pack, frozenset())
+    return blocks is None or any(marking.is_needed_in(block_id, pack) for block_id in blocks)
 
 
 def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[BlockId]:
@@ -171,12 +185,15 @@ def _needed_ids(repository: Repository, marking: Marking, pack: PackId) -> list[
 
 
 def _copy_needed(repository: Repository, plan: CollectionPlan, checkpoint: Checkpoint) -> set[PackId]:
-    """Copy what is needed of sparse packs; those of which all could be copied."""
+    """Copy what is needed of sparse packs; those of which all could be copied.
+
+    What could not is noted, so that the next collection tries other packs and does not copy the rest of these again.
+    """
     copied: set[PackId] = set()
     packing = Packing(repository, threads=1)
     try:
         for pack, ids in plan.rewrite.items():
-            if all(_copy(repository, packing, *found) for found in try_read_blocks(repository, ids)):
+            if all(_copy(repository, packing, pack, *found) for found in try_read_blocks(repository, ids)):
                 copied.add(pack)
             checkpoint()
         packing.flush()
@@ -185,9 +202,12 @@ def _copy_needed(repository: Repository, plan: CollectionPlan, checkpoint: Check
     return copied
 
 
-def _copy(repository: Repository, packing: Packing, block_id: BlockId, found: bytes | EngineError) -> bool:
+def _copy(
+    repository: Repository, packing: Packing, pack: PackId, block_id: BlockId, found: bytes | EngineError
+) -> bool:
     if isinstance(found, EngineError):
-        _log.warning("a pack is kept as it is: %s", found)
+        _log.warning("pack %s is kept as it is: %s", pack.hex(), found)
+        repository.note_damage(note_of(found) if isinstance(found, BlockDamaged) else {pack: frozenset([block_id])})
         return False
     is_page = repository.codec.id_of(found, Kind.PAGE) == block_id
     packing.copy(block_id, Kind.PAGE if is_page else Kind.BLOCK, found)

@@ -161,10 +161,10 @@ def parse_block_header(data: bytes | memoryview, *, block_bytes_max: int) -> Blo
     block_id, sealed, plain, number, version, compression, key_version, kind = BLOCK_HEADER.unpack_from(data)
     if version != FORMAT or key_version != KEY_VERSION:
         raise UnknownFormat(f"a block has format {version} and key version {key_version}; this program knows 1 and 1")
-    limit = PAGE_BYTES_MAX if kind == Kind.PAGE else block_bytes_max
+    least, most = (ID_BYTES, PAGE_BYTES_MAX) if kind == Kind.PAGE else (1, block_bytes_max)
     if kind not in (Kind.BLOCK, Kind.PAGE) or compression not in (Compression.NONE, Compression.ZSTD):
         raise UnknownFormat(f"a block has kind {kind} and compression {compression}, unknown to this program")
-    if not 1 <= plain <= limit or not TAG_BYTES < sealed <= plain + TAG_BYTES:
+    if not least <= plain <= most or not TAG_BYTES < sealed <= plain + TAG_BYTES:
         raise Corrupt(f"a block header states impossible lengths ({plain} plain, {sealed} sealed)")
     return BlockHeader(BlockId(block_id), sealed, plain, number, Compression(compression), Kind(kind))
 

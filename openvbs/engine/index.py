@@ -150,8 +150,8 @@ class Index:
         for path in sorted(self._cache.glob("*.run")) if self._cache else ():
             try:
                 self._runs += (IndexRun(path),)
-            except (FileNotFoundError, ValueError):
-                # Another process merged it away, or it is of another version: its segments are read again.
+            except (FileNotFoundError, PermissionError, ValueError):
+                # Another process merged it away, or it is another user's or version's: its segments are read again.
                 continue
 
     def _load(self) -> bool:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from openvbs.engine.format import ID_BYTES
 from openvbs.engine.ids import BlockId, PackId
+from openvbs.files import open_draft, sweep_drafts
 
 _MAGIC = b"OVBSRUN1"
 _HEADER = struct.Struct("<8sIIIII36x")
@@ -33,6 +34,7 @@ _BUCKET_ENTRIES = 16
 _BUCKET_BITS_MAX = 24
 _BUFFER_ENTRIES = 8192
 _SEGMENT_BYTES = 16
+_DRAFT = "openvbs-draft-"
 
 
 class Place(NamedTuple):
@@ -154,8 +156,9 @@ def write_run(
     numbers = {name: i for i, name in enumerate(names)}
     buckets_at, ids_at, places_at, table_at, names_at = _layout(capacity, len(packs), bits)
     counts = array("I", bytes(4 * ((1 << bits) + 1)))
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+    sweep_drafts(path.parent, _DRAFT)
+    draft, descriptor = open_draft(path.parent, _DRAFT)
+    try:
         entries = 0
         shift = 32 - bits
         for batch in _batched(records):
@@ -164,20 +167,25 @@ def write_run(
                 ids.append(row[:ID_BYTES])
                 places.append(row[ID_BYTES:])
                 counts[(int.from_bytes(row[:4], "big") >> shift if bits else 0) + 1] += 1
-            _write_at(file.fileno(), b"".join(ids), ids_at + entries * ID_BYTES)
-            _write_at(file.fileno(), b"".join(places), places_at + entries * _PLACE.size)
+            _write_at(descriptor, b"".join(ids), ids_at + entries * ID_BYTES)
+            _write_at(descriptor, b"".join(places), places_at + entries * _PLACE.size)
             entries += len(batch)
         assert entries <= capacity
         for i in range(1, len(counts)):
             counts[i] += counts[i - 1]
-        _write_at(file.fileno(), counts.tobytes(), buckets_at)
+        _write_at(descriptor, counts.tobytes(), buckets_at)
         table = b"".join(_PACK.pack(row.pack_id, row.size_bytes, numbers[row.segment]) for row in packs)
-        _write_at(file.fileno(), table, table_at)
-        _write_at(file.fileno(), b"".join(names), names_at)
+        _write_at(descriptor, table, table_at)
+        _write_at(descriptor, b"".join(names), names_at)
         header = _HEADER.pack(_MAGIC, entries, capacity, len(packs), len(names), bits)
-        _write_at(file.fileno(), header, 0)
-        os.fsync(file.fileno())  # the name must not come back from a power cut with other bytes behind it
-    draft.replace(path)
+        _write_at(descriptor, header, 0)
+        os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)  # it may have got its name already
+        raise
+    finally:
+        os.close(descriptor)
     return IndexRun(path)
 
 

@@ -100,9 +100,7 @@ def load_root_key(path: Path) -> RootKey:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             line = file.read(200).decode("ascii", "replace")
     except FileNotFoundError as error:
-        raise KeyUnusable(
-            f"there is no root key file {path}; init makes one, or copy it from where it is kept"
-        ) from error
+        raise KeyUnusable(f"there is no root key file {path}; copy it from where it is kept") from error
     except OSError as error:
         raise KeyUnusable(f"cannot read the root key file {path}: {error.strerror}") from error
     if mode & 0o077:

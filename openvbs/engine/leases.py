@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,6 +119,8 @@ class LeaseSurvey:
     living: dict[str, float]
     """By lease id, when its holder began, in seconds since 1970 by the holder's clock; 0 if it cannot be read."""
     expired: list[str]
+    ahead: list[str]
+    """Those of the living that were renewed in what is the future: the store's clock was set back since."""
 
 
 def survey_leases(store: Store, codec: Codec, *, own: Lease, now: float | None) -> LeaseSurvey:
@@ -129,15 +131,29 @@ def survey_leases(store: Store, codec: Codec, *, own: Lease, now: float | None) 
     at = own.store_now() if now is None else now
     living: dict[str, float] = {}
     expired: list[str] = []
+    ahead: list[str] = []
     for info in store.list(LEASES):
         lease_id = info.name[len(LEASES) :]
         if lease_id == own.lease_id:
             continue
         if at - info.modified_at > EXPIRE_SECONDS:
             expired.append(lease_id)
-        else:
-            living[lease_id] = _started_at(store, codec, info.name)
-    return LeaseSurvey(at, living, expired)
+            continue
+        living[lease_id] = _started_at(store, codec, info.name)
+        if info.modified_at - at > EXPIRE_SECONDS:
+            ahead.append(lease_id)
+    return LeaseSurvey(at, living, expired, ahead)
+
+
+def count_from_now(store: Store, lease_id: str) -> None:
+    """Let a lease expire EXPIRE_SECONDS from now unless its holder renews it, whatever time it has.
+
+    That is safer than to take it for expired: the holder may only not have come to renew it by the new time. One whose
+    work ends just now may come back, and expires.
+    """
+    name = LEASES + lease_id
+    with suppress(ObjectMissing):
+        store.put(name, store.get(name))
 
 
 def _started_at(store: Store, codec: Codec, name: str) -> float:

@@ -54,10 +54,13 @@ class Marking:
 
     def usage(self) -> PackTable:
         """Needed and held bytes of every pack that the index names and that is not condemned."""
-        return PackTable(self._usage())
+        return PackTable(self._usage(), max)
 
     def _usage(self) -> Iterator[tuple[PackId, int, int]]:
-        """Named by two segments, a pack comes twice, with as much needed as held each time; the share stays right."""
+        """Named by two segments, a pack comes twice, and the larger numbers are right.
+
+        Each naming holds all of it, and the one that lookups come to first has every mark.
+        """
         for run, bits in zip(self._runs, self._bits, strict=True):
             needed, held = array("Q", bytes(8 * run.packs)), array("Q", bytes(8 * run.packs))
             for position, (number, length) in enumerate(run.places()):

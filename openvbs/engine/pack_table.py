@@ -1,7 +1,8 @@
 """Two numbers about every pack, sorted by pack id, in 32 bytes each: a million packs must fit in memory."""
 
+import operator
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 from typing import NamedTuple, TypeVar
@@ -24,8 +25,11 @@ class PackNumbers(NamedTuple):
 class PackTable:
     """Rows in order of pack id, which is the order in which stores list packs."""
 
-    def __init__(self, rows: Iterable[tuple[PackId, int, int]]) -> None:
-        """Rows may come in any order; the numbers of those of one pack are added up."""
+    def __init__(
+        self, rows: Iterable[tuple[PackId, int, int]], joined: Callable[[int, int], int] = operator.add
+    ) -> None:
+        """Rows may come in any order; of those of one pack each number is the sum, or is joined like this."""
+        self._joined = joined
         self._chunks: list[bytes] = []
         chunk: list[bytes] = []
         for row in rows:
@@ -40,8 +44,7 @@ class PackTable:
         for pack_id, same in groupby(rows, key=lambda row: row[0]):
             first = second = 0
             for _pack_id, more_first, more_second in same:
-                first += more_first
-                second += more_second
+                first, second = self._joined(first, more_first), self._joined(second, more_second)
             yield PackNumbers(PackId(pack_id), first, second)
 
 

@@ -1,11 +1,16 @@
 """Making the index again from what the packs say about themselves."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from openvbs.engine.condemned import list_collections, pack_ids, read_collection
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
+from openvbs.engine.ids import PackId
+from openvbs.engine.index import segment_sizes
 from openvbs.engine.pack import read_listing
 from openvbs.engine.presence import stored_packs
+from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import ObjectMissing
 
@@ -25,23 +30,19 @@ class RepairReport:
     """Packs whose directory cannot be read; what they hold stays out of the index."""
 
 
-def repair_index(repository: Repository) -> RepairReport:
+def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop) -> RepairReport:
     """Name every pack that no good segment names in a new one, then remove the segments that cannot be opened.
 
     Runs beside everything. A crash leaves more segments than needed.
     """
     report = RepairReport()
     with repository.working("repair"):
-        damaged = list(repository.index.damaged)
-        named = repository.index.pack_sizes()
+        damaged = _damaged_segments(repository, checkpoint)
+        settled = {row.pack_id for row in repository.index.pack_rows() if row.segment not in damaged}
+        settled |= _doomed_packs(repository)
         found: list[PackListing] = []
-        for pack, _ in stored_packs(repository):
-            if pack in named or pack in repository.index.condemned:
-                continue
-            try:
-                found.append(read_listing(repository.store, repository.codec, pack))
-            except EngineError as error:
-                report.problems.append(str(error))
+        for listing in _list_packs(repository, settled, report, checkpoint):
+            found.append(listing)
             if len(found) == _SEGMENT_PACKS:
                 repository.index.write_segment(found)
                 report.packs_listed += len(found)
@@ -60,6 +61,44 @@ def repair_index(repository: Repository) -> RepairReport:
                     report.collections_removed += 1
         repository.refresh()
     return report
+
+
+def _list_packs(
+    repository: Repository, settled: set[PackId], report: RepairReport, checkpoint: Checkpoint
+) -> Iterator[PackListing]:
+    """What every other pack in the store says it holds."""
+    for pack, _ in stored_packs(repository):
+        if pack in settled:
+            continue
+        checkpoint()
+        try:
+            yield read_listing(repository.store, repository.codec, pack)
+        except ObjectMissing:
+            continue  # a collection deleted it just now
+        except EngineError as error:
+            report.problems.append(str(error))
+
+
+def _damaged_segments(repository: Repository, checkpoint: Checkpoint) -> set[bytes]:
+    """Segments that cannot be opened; those that the index took from a cache may have been damaged since."""
+    damaged = set(repository.index.damaged)
+    for segment in sorted(segment_sizes(repository.store).keys() - damaged):
+        checkpoint()
+        try:
+            repository.index.read_segment(segment)
+        except ObjectMissing:
+            continue  # a collection replaced it
+        except EngineError:
+            damaged.add(segment)
+    return damaged
+
+
+def _doomed_packs(repository: Repository) -> frozenset[PackId]:
+    """Packs that a verdict names: nobody needs them. What is only a candidate may be needed by now."""
+    store, codec = repository.store, repository.codec
+    readable = [name for name in list_collections(store) if name not in repository.damaged_collections]
+    verdicts = [read_collection(store, codec, collection_id).verdict for collection_id in readable]
+    return frozenset().union(*(pack_ids(verdict.packs) for verdict in verdicts if verdict is not None))
 
 
 def _is_damaged(repository: Repository, name: str) -> bool:

@@ -34,6 +34,7 @@ from openvbs.engine.format import (
     HEADER_MAGIC,
     HEADER_NAME,
     ID_BYTES,
+    PACKS,
     ObjectKind,
 )
 from openvbs.engine.header import Header, open_header, pack_header
@@ -80,11 +81,15 @@ class Repository:
         """Size of a block; a property of the repository."""
         return self.codec.block_bytes
 
+    def backup_ids(self) -> list[str]:
+        """Of every backup that is there now, sorted."""
+        return [info.name[len(BACKUPS) :] for info in self.store.list(BACKUPS)]
+
     def list_backups(self) -> Iterator[BackupRecord]:
         """Every backup, sorted by id. One that is deleted meanwhile may be left out."""
-        for info in self.store.list(BACKUPS):
+        for backup_id in self.backup_ids():
             try:
-                yield self.load_backup(info.name[len(BACKUPS) :])
+                yield self.load_backup(backup_id)
             except BackupMissing:
                 continue
 
@@ -202,9 +207,14 @@ class Repository:
 def create_repository(
     store: Store, root_key: RootKey, *, block_bytes: int = BLOCK_BYTES_DEFAULT, cache: Path | None = None
 ) -> Repository:
-    """Make a repository in an empty store, or open the one that is there. Two at once make one, and both open it."""
+    """Make a repository in an empty store, or open the one that is there. Two at once make one, and both open it.
+
+    RepositoryMissing for a store that has all but the header: a new one would open nothing that is there.
+    """
     assert BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX
     assert block_bytes & (block_bytes - 1) == 0
+    if not _has_header(store):
+        _refuse_headless(store)
     repository_id = uuid4()
     project_key = secrets.token_bytes(KEY_BYTES)
     header = Header(
@@ -226,9 +236,28 @@ def open_repository(store: Store, root_key: RootKey, *, cache: Path | None = Non
     try:
         stored = store.get(HEADER_NAME)
     except ObjectMissing as error:
+        _refuse_headless(store)
         raise RepositoryMissing(f"there is no repository here (no {HEADER_NAME}); init makes one") from error
     header, keys = open_header(stored, root_key)
     return Repository(store, header.repository_id, Codec(keys, header.block_size_bytes), cache)
+
+
+def _has_header(store: Store) -> bool:
+    try:
+        store.stat(HEADER_NAME)
+    except ObjectMissing:
+        return False
+    return True
+
+
+def _refuse_headless(store: Store) -> None:
+    """RepositoryMissing if a repository lies here that has lost its header."""
+    lies_here = any(True for prefix in (BACKUPS, PACKS) for _ in store.list(prefix))
+    # Once more: what lies here may be of a repository that somebody made just now.
+    if lies_here and not _has_header(store):
+        raise RepositoryMissing(
+            f"backups lie here, but not {HEADER_NAME}, which holds their key; put it back from a copy of this store"
+        )
 
 
 def backup_name(backup_id: str) -> str:

@@ -17,10 +17,10 @@ from openvbs.engine.condemned import (
     read_collections,
     verdict_name,
 )
-from openvbs.engine.format import ENTRY, LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
+from openvbs.engine.format import LEASES, SEGMENTS, ObjectKind, PackListing, pack_name
 from openvbs.engine.ids import PackId, new_object_id
 from openvbs.engine.index import segment_sizes
-from openvbs.engine.leases import Lease, survey_leases
+from openvbs.engine.leases import Lease, count_from_now, survey_leases
 from openvbs.engine.progress import Checkpoint
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import NameTaken, ObjectMissing
@@ -32,6 +32,7 @@ MERGE_SEGMENTS_MIN = 16
 MERGE_SEGMENT_BYTES_MAX = 1 * MIB
 """Segments below this size are merged when there are MERGE_SEGMENTS_MIN of them."""
 SEGMENT_ENTRIES_MAX = 500_000
+"""In a segment of several packs: 32 MB at most. An object may have 64 MiB, which is enough for any one pack."""
 _THREADS = 4
 
 
@@ -54,7 +55,7 @@ class Stages:
 
 
 def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> Stages:
-    """See how far each collection is. Expired leases are deleted (I10).
+    """See how far each collection is. Expired leases are deleted, those with a time to come get ours (I10).
 
     Collections whose leases were never listed get them listed now, later than their candidates were stored, so all that
     matter are among them.
@@ -64,6 +65,9 @@ def sort_by_stage(repository: Repository, lease: Lease, now: float | None) -> St
     survey = survey_leases(store, codec, own=lease, now=now)
     for lease_id in survey.expired:
         store.delete(LEASES + lease_id)
+    for lease_id in survey.ahead:
+        lease.check()  # who stood still for long might bring back a lease that another collector deleted (I10)
+        count_from_now(store, lease_id)
     stages = Stages([], [], [])
     for collection in collections:
         if collection.candidates is None:
@@ -124,7 +128,7 @@ def merge_segments(repository: Repository) -> None:
 
 
 def forget_old_verdicts(repository: Repository, lease: Lease, now: float | None) -> None:
-    """Remove the verdicts of collections that were over a day ago."""
+    """Remove the verdicts of collections that are over, once they are a day old."""
     over = [c for c in read_collections(repository.store, repository.codec) if c.candidates is None]
     moment = (lease.store_now() if now is None else now) if over else 0.0
     for collection in over:
@@ -141,7 +145,10 @@ def _put_candidates(repository: Repository, collection_id: str, content: Candida
 
 
 def _replace_segments(repository: Repository, segments: frozenset[bytes], without: frozenset[PackId]) -> None:
-    """Write new segments that say what these say but for some packs; then delete these. A crash leaves both."""
+    """Write new segments that say what these say but for some packs; then delete these. A crash leaves both.
+
+    What is too large for one new segment goes to several, be it many old ones or a single one that had grown.
+    """
     kept: dict[PackId, PackListing] = {}
     entries = 0
     read: list[bytes] = []
@@ -150,14 +157,16 @@ def _replace_segments(repository: Repository, segments: frozenset[bytes], withou
             listings = repository.index.read_segment(segment)
         except ObjectMissing:
             continue  # another collector was here
-        read.append(segment)
         for listing in listings:
-            if listing.pack_id not in without:
-                kept[listing.pack_id] = listing
-                entries += len(listing.entries) // ENTRY.size
-        if entries >= SEGMENT_ENTRIES_MAX:
-            _write_instead(repository, kept, read)
-            kept, entries, read = {}, 0, []
+            if listing.pack_id in without or listing.pack_id in kept:
+                continue
+            if entries + len(listing) > SEGMENT_ENTRIES_MAX:
+                # Without the segment at hand: the rest of what it says is not written yet.
+                _write_instead(repository, kept, read)
+                kept, entries, read = {}, 0, []
+            kept[listing.pack_id] = listing
+            entries += len(listing)
+        read.append(segment)
     _write_instead(repository, kept, read)
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from openvbs.db import backups, volumes
 from openvbs.domain.job import Job
+from openvbs.domain.restore import restored_properties
 from openvbs.domain.volume import VolumeStatus
 from openvbs.engine.progress import Progress
 from openvbs.engine.restore import restore
@@ -84,15 +85,17 @@ def _restore(run: Run) -> None:
 
 def _publish(run: Run) -> None:
     job, parts = run.job, run.parts
-    values = job.arguments["volume_values"]
-    assert isinstance(values, dict)
+    source = job.arguments["volume_values"]
+    assert isinstance(source, dict)
     with run.publishing() as connection:
-        now = parts.clock()
+        # Its owner may have changed it since the job was queued.
+        volume = volumes.find_volume(connection, volume_id_of(job), project_id=None, for_update=True)
+        values = {} if volume is None else restored_properties(source, volume)
         volumes.update_volume(
             connection,
             volume_id_of(job),
             from_status=_WORKING,
-            now=now,
+            now=parts.clock(),
             **{**values, "status": VolumeStatus.AVAILABLE, "previous_status": None},
         )
         _let_go(connection, parts, job)

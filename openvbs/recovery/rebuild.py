@@ -75,8 +75,13 @@ def rebuild(database: Database, found: Iterable[Found | Problem]) -> Rebuilt:
 
 
 def suspended_shares(database: Database) -> list[Share]:
-    """The shares that wait to be accepted."""
+    """The shares that wait to be accepted. RebuildRefused where no rebuild can have been."""
     with database.read() as connection:
+        if not migrate.is_current(connection):
+            raise RebuildRefused(
+                "the database is empty or that of an older release: run 'openvbs rescue rebuild' first, or 'openvbs "
+                "migrate'"
+            )
         return shares.suspended(connection)
 
 

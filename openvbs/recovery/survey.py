@@ -15,7 +15,7 @@ from openvbs.engine.records import list_records, open_record
 from openvbs.engine.references import list_references
 from openvbs.engine.repository import Repository, open_repository
 from openvbs.recovery.facts import DATA_TIMESTAMP, columns_of, request_of, source_of
-from openvbs.recovery.repositories import find_repositories
+from openvbs.recovery.repositories import NoRepositories, find_repositories
 from openvbs.recovery.told import ToldRecord, parse_told
 from openvbs.stores.base import Store, StoreError
 from openvbs.stores.prefixed import prefixed
@@ -45,10 +45,17 @@ class Problem:
     text: str
 
 
-def survey(store: Store, root_key: RootKey, *, on_surveyed: OnSurveyed) -> Iterator[Found | Problem]:
-    """Every record that the store tells of, repository by repository. NoRepositories, StoreError."""
+def survey(store: Store, root_key: RootKey, *, place: str, on_surveyed: OnSurveyed) -> Iterator[Found | Problem]:
+    """Every record that the store tells of, repository by repository. NoRepositories, StoreError.
+
+    A store without any is taken for the wrong one: after a loss, "nothing was there" is the last thing to believe.
+    ``place`` is what that error names.
+    """
     count = 0
-    for name in find_repositories(store):
+    names = find_repositories(store)
+    if not names:
+        raise NoRepositories(f"no repository lies in {place}: is that the store itself, and is it mounted?")
+    for name in names:
         for found in _survey_repository(prefixed(store, name), name, root_key):
             count += isinstance(found, Found)
             on_surveyed(count)

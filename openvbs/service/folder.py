@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import time
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,23 @@ def make_private(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise FolderUnusable(f"data_dir: cannot use {path}: {error.strerror or error}") from error
+
+
+def refuse_root(path: Path) -> None:
+    """Raises FolderUnusable for root where the path is somebody else's, who could not read what root makes there."""
+    if os.geteuid() != 0 or not path.exists():
+        return
+    owner = path.stat().st_uid
+    if owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"'#{owner}'"  # as sudo takes a number
+    raise FolderUnusable(
+        f"{path} belongs to user {name}, who could not read what root makes; run this as that user: "
+        f"sudo -u {name} openvbs ..."
+    )
 
 
 class DataFolder:

@@ -7,9 +7,10 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from openvbs.files import sync_folder
 from openvbs.sources.base import Extent, ExtentKind, SourceError
 from openvbs.units import KIB, MIB
 
@@ -61,27 +62,45 @@ class FileSource:
 
 
 class FileTarget:
-    """A file or block device to restore to. Use ``create`` for a new file, the constructor for what is there."""
+    """A file or block device to restore to. Use ``create`` for a new file, the constructor for what is there.
+
+    A device that is mounted, or otherwise in use, is refused.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.is_blank = False
-        self._descriptor, self.size_bytes = _open(path, os.O_RDWR)
+        # For a device O_EXCL means that neither a mounted filesystem nor another restore has it; for a file nothing.
+        self._descriptor, self.size_bytes = _open(path, os.O_RDWR | os.O_EXCL)
         self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
         self._direct = self._open_direct()
 
     @classmethod
     def create(cls, path: Path, size_bytes: int) -> "FileTarget":
-        """A new sparse file of this size, or SourceError if something of this name exists."""
+        """A new sparse file of this size, its name durable, or SourceError, also if something of this name exists."""
         with _translated(path, "create"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(descriptor, size_bytes)
+                sync_folder(path.parent)
+            except BaseException:
+                path.unlink()
+                raise
             finally:
                 os.close(descriptor)
         target = cls(path)
         target.is_blank = True
         return target
+
+    def reserve(self) -> None:
+        """SourceError if another process has reserved the file, or removed it, until this one closes it."""
+        with suppress(OSError):  # of a filesystem without locks
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SourceError(f"another restore writes to {self._path}; wait for it") from error
+        if not os.fstat(self._descriptor).st_nlink:
+            raise SourceError(f"{self._path} was removed just now, by a restore that failed; try again")
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         _read_into(self._descriptor, self._path, offset_bytes, buffer)
@@ -169,12 +188,11 @@ def _cannot(code: int) -> bool:
 def _open(path: Path, flags: int) -> tuple[int, int]:
     """Descriptor and size of a file or block device."""
     with _translated(path, "open"):
+        mode = path.stat().st_mode  # before it is opened: that would wait for the other end of a pipe
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise SourceError(f"{path} is neither a file nor a block device")
         descriptor = os.open(path, flags | os.O_CLOEXEC)
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
-            return descriptor, os.lseek(descriptor, 0, os.SEEK_END)
-    os.close(descriptor)
-    raise SourceError(f"{path} is neither a file nor a block device")
+        return descriptor, os.lseek(descriptor, 0, os.SEEK_END)
 
 
 def _read_into(descriptor: int, path: Path, offset: int, buffer: memoryview) -> None:
@@ -191,4 +209,5 @@ def _translated(path: Path, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"cannot {verb} {path}: {error.strerror}") from error
+        hint = "; it is mounted or in use: unmount it first" if error.errno == errno.EBUSY else ""
+        raise SourceError(f"cannot {verb} {path}: {error.strerror}{hint}") from error

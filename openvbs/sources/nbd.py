@@ -1,6 +1,7 @@
 """Reads what a local NBD server shows, through libnbd (Debian: libnbd0), which starts and ends the server itself."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -55,7 +56,7 @@ class NbdSource:
             raise SourceError(f"{shown}: {self._library.nbd_get_error().decode()}")
         try:
             self._call("nbd_add_meta_context", _ALLOCATION)
-            words = (ctypes.c_char_p * (len(command) + 1))(*(word.encode() for word in command), None)
+            words = (ctypes.c_char_p * (len(command) + 1))(*(os.fsencode(word) for word in command), None)
             self._call("nbd_connect_systemd_socket_activation", words)
             self._has_map = self._call("nbd_can_meta_context", _ALLOCATION) == 1
             self.size_bytes = self._call("nbd_get_size")

@@ -19,6 +19,8 @@ MAGIC = b"QFI\xfb"
 HEADER_BYTES = 104
 _HEADER = struct.Struct(">4sIQIIQ")
 """Magic, version, offset and size of the backing file's name, cluster bits, size of the disk."""
+_ENCRYPTION_OFFSET = 32
+"""Where the method of encryption stands, a big-endian u32; 0 is none."""
 _FEATURES_OFFSET = 72
 _EXTERNAL_DATA = 1 << 2
 _ONLY_LEAKS = 3
@@ -64,6 +66,8 @@ def disk_size_bytes(image: Path, header: bytes) -> int:
     _magic, version, backing_offset, _backing_size, _cluster_bits, size_bytes = _HEADER.unpack_from(header)
     if version not in {2, 3} or size_bytes == 0:
         raise SourceError(f"{image} is a damaged qcow2 image: version {version}, a disk of {size_bytes} bytes")
+    if any(header[_ENCRYPTION_OFFSET : _ENCRYPTION_OFFSET + 4]):
+        raise SourceError(f"{image} is encrypted; decrypt it first with qemu-img convert, or back it up as raw bytes")
     features = int.from_bytes(header[_FEATURES_OFFSET : _FEATURES_OFFSET + 8], "big")
     if backing_offset or (version > 2 and features & _EXTERNAL_DATA):
         raise SourceError(

@@ -3,14 +3,13 @@
 import errno
 import fcntl
 import os
-import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from openvbs.files import sync_folder
+from openvbs.files import open_draft, sweep_drafts, sync_folder
 from openvbs.stores.base import (
     BadName,
     Bytes,
@@ -42,7 +41,7 @@ class LocalStore:
         self._known: set[str] = set()
         self._known_lock = threading.Lock()
         with _translated(str(root)):
-            self._remove_stale_drafts()
+            sweep_drafts(self._drafts, "")
 
     def put(self, name: str, data: Bytes) -> None:
         path = self._prepare(name)
@@ -81,7 +80,7 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
-        with _translated(prefix):
+        with _translated(prefix or str(self._root)):
             yield from self._walk(folder, prefix)
 
     def stat(self, name: str) -> ObjectInfo:
@@ -112,28 +111,36 @@ class LocalStore:
             if folder in self._known:
                 return path
         with _translated(name):
-            self._drafts.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Flushed even if another process made them: it may not have come to that yet.
-            sync_folder(self._root.parent)
-            for parent in path.parent.relative_to(self._root).parents:
-                sync_folder(self._root / parent)
+            self._make_folder(self._drafts)
+            self._make_folder(path.parent)
         with self._known_lock:
             self._known.add(folder)
         return path
 
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it, durably."""
+        is_ours = folder == self._root or self._root in folder.parents
+        if not is_ours and folder.exists():
+            return
+        self._make_folder(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir()
+            self._hand_over(folder)
+        # Even if another process made it: it may not have come to that yet.
+        sync_folder(folder.parent)
+
+    def _hand_over(self, made: Path | int) -> None:
+        """What root makes in somebody's store becomes theirs, or their service could not read it."""
+        if os.geteuid() == 0 and self._root.exists() and (owner := self._root.stat()).st_uid:
+            with suppress(PermissionError):  # of a filesystem without owners
+                os.chown(made, owner.st_uid, owner.st_gid)
+
     @contextmanager
     def _draft(self, data: Bytes) -> Iterator[Path]:
         """A durable file with the data, gone again at the end unless it was renamed."""
-        while True:
-            draft = self._drafts / secrets.token_hex(16)
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # The lock says that the writer lives. A cleaner may have got it first and have removed the file.
-            if os.fstat(descriptor).st_nlink:
-                break
-            os.close(descriptor)
+        draft, descriptor = open_draft(self._drafts, "")
         try:
+            self._hand_over(descriptor)
             rest = _write_direct(descriptor, memoryview(data))
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
@@ -142,21 +149,6 @@ class LocalStore:
         finally:
             draft.unlink(missing_ok=True)
             os.close(descriptor)
-
-    def _remove_stale_drafts(self) -> None:
-        """Remove what killed writers left; living ones hold the lock of their draft."""
-        for draft in self._drafts.iterdir() if self._drafts.exists() else ():
-            try:
-                descriptor = os.open(draft, os.O_WRONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                draft.unlink(missing_ok=True)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(descriptor)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         try:
@@ -167,16 +159,17 @@ class LocalStore:
         start = f"{folder}/" if folder else ""
         for suffix, entry in sorted(entries, key=lambda item: item[0]):
             name = start + suffix
-            if suffix.endswith("/"):
-                if name.startswith(prefix) or prefix.startswith(name):
-                    yield from self._walk(name[:-1], prefix)
-            elif name.startswith(prefix):
-                try:
-                    check_name(name)
+            try:
+                # Other files are no objects; a folder such as lost+found holds none, and may be closed to us.
+                check_name(name.removesuffix("/"))
+                if suffix.endswith("/"):
+                    if name.startswith(prefix) or prefix.startswith(name):
+                        yield from self._walk(name[:-1], prefix)
+                elif name.startswith(prefix):
                     status = entry.stat()
-                except (BadName, FileNotFoundError):
-                    continue
-                yield ObjectInfo(name, status.st_size, status.st_mtime)
+                    yield ObjectInfo(name, status.st_size, status.st_mtime)
+            except (BadName, FileNotFoundError):
+                continue
 
 
 def _write_direct(descriptor: int, data: memoryview) -> memoryview:

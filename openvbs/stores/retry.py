@@ -17,7 +17,11 @@ _Answer = TypeVar("_Answer")
 
 
 class RetryStore:
-    """A store around a store that tries again, up to about half a minute, while that is unavailable."""
+    """A store around a store that tries again while that is unavailable: ten times, with about half a minute of waits.
+
+    How long a try itself may take is for that store to say. With S3 it is minutes, so that one call can take most of
+    an hour when requests hang.
+    """
 
     def __init__(self, store: Store, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._store = store

@@ -4,12 +4,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvbs.files import sync_folder
+from openvbs.files import open_draft, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 
@@ -49,10 +48,10 @@ class Watch:
 def replacing(target: Path) -> Iterator[int]:
     """A descriptor of a new private file that becomes ``target`` at the end, durably and at once.
 
-    After an error ``target`` is as before. A crash leaves at most a temporary file, which ``sweep_temporary``
+    After an error ``target`` is as before. A crash leaves at most a temporary file, which ``sweep_drafts``
     takes: the lock on it tells it from one that is still being written.
     """
-    temporary, descriptor = _create_temporary(target)
+    temporary, descriptor = open_draft(target.parent, f"{TEMPORARY_PREFIX}{target.name}-")
     try:
         yield descriptor
         os.fsync(descriptor)
@@ -63,35 +62,6 @@ def replacing(target: Path) -> Iterator[int]:
     finally:
         os.close(descriptor)
     sync_folder(target.parent)
-
-
-def _create_temporary(target: Path) -> tuple[Path, int]:
-    while True:
-        temporary = target.with_name(f"{TEMPORARY_PREFIX}{target.name}-{secrets.token_hex(4)}")
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:  # else a sweep came between the creation and the lock
-            return temporary, descriptor
-        os.close(descriptor)
-
-
-def sweep_temporary(folder: Path) -> list[Path]:
-    """Remove temporary files whose writer is gone. Returns what was removed."""
-    removed = []
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-            removed.append(path)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
-    return removed
 
 
 def copy_file(source: Path, target: Path, *, size_bytes: int | None = None, watch: Watch = Watch()) -> None:

@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvbs.files import sync_folder
+from openvbs.files import sweep_drafts, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.sources.qcow2 import convert_to_raw
-from openvbs.volumes.copy import CannotClone, Watch, clone_file, copy_file, replacing, sweep_temporary
+from openvbs.volumes.copy import TEMPORARY_PREFIX, CannotClone, Watch, clone_file, copy_file, replacing
 
 _BLOCK_BYTES = 512  # of st_blocks
 
@@ -34,7 +34,7 @@ class VolumeFiles:
         for folder in (self.directory, *self._folders()):
             folder.mkdir(mode=0o700, exist_ok=True, parents=True)
         for folder in self._folders():
-            sweep_temporary(folder)
+            sweep_drafts(folder, TEMPORARY_PREFIX)
 
     def volume(self, volume_id: str) -> Path:
         return self.directory / "volumes" / volume_id

@@ -215,6 +215,7 @@ def test_a_recipient_learns_nothing_of_the_owners_volume(service: Service) -> No
     assert isinstance(own_values, dict)
     assert own_values["name"] == "disk"
     assert own_values["metadata"] == {"owner": "keeps this", "src_backup_id": backup_id}
+    assert own_values["description"] == "secret words"
     assert foreign_values == {"bootable": True, "image_metadata": {"os": "debian"}}
     assert foreign_volume.name == f"restore_backup_{backup_id}"
 

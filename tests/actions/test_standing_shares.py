@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from openvbs.actions import audit, backups, policies, shares
+from openvbs.actions import audit, backups, policies, policy_runs, shares
 from openvbs.actions.service import Service
 from openvbs.auth.caller import Caller
 from openvbs.db import backups as backup_rows
@@ -82,6 +82,17 @@ def test_what_was_shared_by_hand_meanwhile_keeps_its_share(service: Service, wor
     (mine,) = shares.list_shares(service, BETA, ShareQuery(share_to_me=True)).items
     assert mine.share.id == share.id
     assert len(received(service, GAMMA)) == 1
+
+
+def test_a_share_by_hand_that_has_expired_is_not_in_the_way(service: Service, workers: Workers) -> None:
+    add_policy(service, ALPHA, add_volume(service, "alpha"), share_with=["beta"])
+    workers.at(DUE)
+    (job,) = workers.end_jobs()
+    (old,) = shares.share_backup(service, ALPHA, str(job.backup_id), ["beta"], expires_at=DUE + DAY)
+    service.clock.now = DUE + DAY
+    policy_runs.end_finished_tasks(service)  # a look that began before the share expired
+    (new,) = shares.list_shares(service, BETA, ShareQuery(share_to_me=True)).items
+    assert new.share.id != old.id
 
 
 @pytest.mark.parametrize("status", ["deleting", "error"])

@@ -116,6 +116,24 @@ def test_the_memory_of_looks_is_bounded() -> None:
     assert noted.claim(["0"]) == ["0"]
 
 
+def test_of_who_did_it_in_another_project_only_an_administrator_learns(
+    alpha: Client, beta: Client, admin: Client, service: Service
+) -> None:
+    backup = add_backup(service, ALPHA)
+    share(alpha, backup, BETA)
+    assert beta.send("POST", f"/v3/{{p}}/backups/{backup}/restore", body={"restore": {}}).status == 202
+    assert beta.send("DELETE", f"/v3/{{p}}/backups/{backup}").status == 403
+    who = ("actor_user_id", "request_id", "source_address")
+    foreign = [event for event in events(alpha) if event["actor_project_id"] == BETA]
+    assert {event["action"] for event in foreign} == {"share.restore", "backup.delete"}
+    assert [[event[key] for key in who] for event in foreign] == [[None] * 3] * 2
+    (own,) = events(alpha, "share.create")
+    assert own["actor_user_id"] == f"user-of-{ALPHA}"
+    assert None not in [own[key] for key in who]
+    shown = admin.get(f"/v2/{ALPHA}/audit-events")["audit_events"]
+    assert [e["actor_user_id"] for e in shown if e["actor_project_id"] == BETA] == [f"user-of-{BETA}"] * 2
+
+
 def test_what_a_recipient_was_refused_is_told_to_the_owner_once(alpha: Client, beta: Client, service: Service) -> None:
     backup = add_backup(service, ALPHA)
     share(alpha, backup, BETA)

@@ -1,17 +1,20 @@
 """Shares that end by themselves: from their moment on as if cancelled, whether anybody has written that down or not."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from openvbs.actions.service import Service
 from openvbs.actions.shares import end_all_expired
+from openvbs.db import backups
 from openvbs.jobs.scheduler import Scheduler
 from tests.api.conftest import ALPHA, BETA, GAMMA
 from tests.api.test_audit import events
 from tests.api.test_sharing import SHARING, listed, share
 from tests.support.actions import add_backup, add_volume
+from tests.support.waiting import until
 from tests.support.wsgi import Answer, Client
 
 HOUR = timedelta(hours=1)
@@ -161,3 +164,27 @@ def test_what_had_expired_is_not_cancelled_by_a_delete(alpha: Client, service: S
     assert alpha.send("DELETE", f"/v2/{{p}}/cloudbackups/{backup}").status == 200
     ends = [(e["action"], e["to_project_id"]) for e in events(alpha) if e["action"].startswith("share.")]
     assert ends[:2] == [("share.cancel", GAMMA), ("share.expire", BETA)]
+
+
+@pytest.mark.parametrize("looks", range(1, 9))
+def test_a_backup_is_shared_again_at_whatever_look_at_the_clock_the_old_share_expires(
+    alpha: Client, beta: Client, service: Service, looks: int
+) -> None:
+    backup = add_backup(service, ALPHA)
+    (old,) = share_until(alpha, backup, text(in_(service, HOUR))).json()["shared"]
+    service.clock.now = datetime.fromisoformat(old["expires_at"]).replace(tzinfo=UTC) - timedelta(seconds=looks)
+    (row,) = share(alpha, backup, BETA)
+    assert row["id"] == old["id"] or listed(beta, "?share_to_me=true") == [row["id"]]
+
+
+def test_a_share_that_would_end_while_its_request_waits_is_refused(alpha: Client, service: Service) -> None:
+    backup = add_backup(service, ALPHA)
+    begun, moment = service.clock.now, in_(service, HOUR)
+    with ThreadPoolExecutor(1) as pool:
+        with service.database.write() as connection:
+            backups.lock_row(connection, backup)
+            waiting = pool.submit(share_until, alpha, backup, text(moment))
+            until(lambda: service.clock.now > begun, what="a look at the clock before the lock")
+            service.clock.now = moment
+        assert (waiting.result().status, waiting.result().code) == (400, "VolumeBackup.0002")
+    assert listed(alpha) == []

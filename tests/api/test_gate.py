@@ -130,8 +130,11 @@ def test_unknown_routes_are_404_without_asking_for_a_token(
         *[(method, f"{SHARING}/{SOME_ID}", "GET, HEAD, DELETE") for method in ("POST", "PUT", "PATCH", "OPTIONS")],
         ("DELETE", f"{SHARING}/detail", "GET, HEAD"),
         ("DELETE", f"{SHARING}/count", "GET, HEAD"),
-        ("GET", SHARING, "POST, DELETE"),
-        ("PUT", SHARING, "POST, DELETE"),
+        ("GET", SHARING, "POST"),
+        ("PUT", SHARING, "POST"),
+        ("PUT", "/v2/{p}/cloudbackups/quota", "GET, HEAD"),
+        ("FOO", SHARING, "POST"),
+        ("LINK", f"{SHARING}/{SOME_ID}", "GET, HEAD, DELETE"),
         ("GET", "/v2/{p}/cloudbackups", "POST"),
         ("DELETE", f"/v1/{{p}}/jobs/{SOME_ID}", "GET, HEAD"),
         ("PUT", f"/v2/{{p}}/backups/{SOME_ID}", "GET, HEAD, DELETE"),
@@ -141,6 +144,25 @@ def test_unknown_routes_are_404_without_asking_for_a_token(
 def test_wrong_methods_are_405_and_say_what_is_allowed(alpha: Client, method: str, target: str, allow: str) -> None:
     answer = alpha.send(method, target, X_Identity_Status="Invalid", X_Auth_Token="")
     assert (answer.status, answer.headers["allow"], answer.code) == (405, allow, "VolumeBackup.0002")
+
+
+@pytest.mark.parametrize("target", ["//v3/{p}/backups", "//v2/{p}/cloudbackups", f"///v2/{{p}}/jobs/{SOME_ID}", "//v3"])
+def test_a_path_that_begins_with_two_slashes_is_none(alpha: Client, admin: Client, target: str) -> None:
+    for who in (alpha, admin):
+        answer = who.send("GET", target.replace("{p}", ALPHA))
+        assert (answer.status, list(answer.json())) == (404, ["itemNotFound"])
+
+
+def test_a_chunked_body_that_nobody_reads_is_taken_all_the_same(app: Any) -> None:
+    """The client's next request comes behind it."""
+    environ = testing.create_environ(
+        path=f"/v2/{ALPHA}/cloudbackups/{SOME_ID}", method="POST", headers={"Transfer-Encoding": "chunked"}
+    )
+    environ["wsgi.input"] = io.BytesIO(b" " * 210_000)
+    start_response = testing.StartResponseMock()
+    b"".join(app(environ, start_response))
+    assert start_response.status.startswith("401")
+    assert environ["wsgi.input"].read() == b""
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml;q=1", "application/json;q=0", "nonsense"])

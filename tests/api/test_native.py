@@ -4,7 +4,9 @@ import pytest
 
 from openvbs.actions.service import Service
 from openvbs.actions.shares import share_backup
-from tests.api.conftest import ALPHA, BETA, GAMMA, PUBLIC_URL
+from tests.api.conftest import ALPHA, BETA, GAMMA, HOME, PUBLIC_URL
+from tests.api.test_audit import events
+from tests.api.test_sharing import share
 from tests.support.actions import add_backup, add_volume, caller
 from tests.support.native import DETAIL, SUMMARY, T6, UNKNOWN, at, bad_request
 from tests.support.wsgi import Client
@@ -179,7 +181,8 @@ def test_incremental_needs_a_parent_and_is_remembered(alpha: Client, service: Se
     body = {"backup": {"volume_id": volume, "incremental": True}}
     answer = alpha.send("POST", "/v3/{p}/backups", body=body)
     assert bad_request(answer)
-    assert "No backups available to do an incremental backup." in answer.json()["badRequest"]["message"]
+    expected = "Invalid backup: No backups available to do an incremental backup."
+    assert answer.json()["badRequest"]["message"] == expected
     first = alpha.get(f"/v3/{{p}}/backups/{add_backup(service, ALPHA)}")["backup"]
     assert first["is_incremental"] is False
     body["backup"]["volume_id"] = first["volume_id"]
@@ -216,3 +219,18 @@ def test_an_admin_reads_and_deletes_what_is_anothers_but_changes_nothing(
     assert beta.send("PUT", one, body={"backup": {"name": "x"}}, **at("3.64")).status == 404
     assert admin.get(one)["backup"]["id"] == backup
     assert admin.send("DELETE", one).status == 202
+
+
+@pytest.mark.parametrize("way", ["into a new volume", "of a new volume"])
+def test_an_admin_restores_what_is_shared_with_its_project_as_anybody_does(
+    admin: Client, alpha: Client, service: Service, way: str
+) -> None:
+    backup = add_backup(service, ALPHA)
+    share(alpha, backup, HOME)
+    if way == "into a new volume":
+        answer = admin.send("POST", f"/v3/{{p}}/backups/{backup}/restore", body={"restore": {}})
+    else:
+        answer = admin.send("POST", "/v3/{p}/volumes", body={"volume": {"backup_id": backup}}, **at("3.64"))
+    assert answer.status == 202
+    (event,) = events(alpha, "share.restore")
+    assert (event["actor_project_id"], event["as_admin"]) == (HOME, False)

@@ -1,9 +1,12 @@
 """Lists of the native dialect: filters, order, pages, and what an admin may ask for."""
 
+from urllib.parse import quote
+
 import pytest
 
 from openvbs.actions.service import Service
 from tests.api.conftest import ALPHA, GAMMA, PUBLIC_URL
+from tests.api.test_sharing import share
 from tests.support.actions import add_backup
 from tests.support.native import UNKNOWN, at, bad_request
 from tests.support.wsgi import Client
@@ -111,3 +114,17 @@ def test_an_admin_filters_by_any_column(admin: Client, alpha: Client, service: S
     assert bad_request(admin.send("GET", "/v3/{p}/backups?size=x", **at(version)))
     if version == "3.0":
         assert found("container=x", alpha) == [mine], "as anything unknown, it is ignored for others"
+
+
+@pytest.mark.parametrize("name", ["ÄRGER ΟΔΟΣ", "Straße", "İstanbul", "100%_/sure"])
+def test_a_name_is_found_by_each_piece_of_its_own_text(alpha: Client, service: Service, name: str) -> None:
+    """Whatever the database takes for the lower case of such letters."""
+    backup = add_backup(service, ALPHA)
+    alpha.send("PUT", f"/v3/{{p}}/backups/{backup}", body={"backup": {"name": name}}, **at("3.9"))
+    share(alpha, backup, GAMMA)
+    add_backup(service, ALPHA)
+    for piece in (name, *name.split(), name[1:4]):
+        text = quote(piece)
+        listed = alpha.get(f"/v3/{{p}}/backups?name~={text}", **at("3.64"))["backups"]
+        assert [row["id"] for row in listed] == [backup]
+        assert alpha.get(f"/v2/{{p}}/os-vendor-backup-sharing/count?name={text}") == {"count": 1}

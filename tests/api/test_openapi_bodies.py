@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from openvbs.actions.service import Service
 from openvbs.api.microversion import VERSION_MAX, Version
 from openvbs.api.native import bodies as native
-from openvbs.api.native import operations, quotas
+from openvbs.api.native import body_schemas as native_schemas
+from openvbs.api.native import operations, quotas, texts
 from openvbs.api.operation import AnyOf, Body, Schema, Schemas, Under
 from openvbs.api.vbs import bodies, body_schemas, policy_bodies, tag_bodies
 from openvbs.api.wire import Call, Settings, WireError
@@ -60,10 +61,10 @@ def quota_set(request: Call) -> None:
     quotas.limits_of(native.quota_set(request))
 
 
-def act(known: dict[str, Callable[[Any], Any]]) -> Parse:
+def act(known: dict[str, Callable[[Call, Any], Any]]) -> Parse:
     def parse(request: Call) -> None:
         name, value = native.action(request, known)
-        known[name](value)
+        known[name](request, value)
 
     return parse
 
@@ -89,47 +90,80 @@ VBS: dict[str, tuple[Parse, Schema, str]] = {
     "search": (tag_bodies.search, body_schemas.SEARCH, f"{TWICE}|offset must be"),
 }
 RESET = {
-    "os-reset_status": native.reset_status,
-    "os-force_delete": lambda value: native.nothing("os-force_delete", value),
+    "os-reset_status": lambda _call, value: native.reset_status(value),
+    "os-force_delete": lambda _call, value: native.nothing("os-force_delete", value),
 }
 VOLUME_ACTIONS = {"os-extend": native.extend, "os-set_bootable": native.bootable}
 NATIVE: dict[str, tuple[Parse, Any, Version | None, str]] = {
-    "backup at v2": (native.backup, Body("backup", native.BackupV2, ()), None, "project_id"),
-    "backup": (native.backup, Body("backup", None, (native.BackupV30,)), (3, 0), "-"),
-    "backup 3.43": (native.backup, Body("backup", None, (native.BackupV343,)), (3, 43), "-"),
-    "backup 3.51": (native.backup, Body("backup", None, (native.BackupV351,)), (3, 51), "-"),
-    "backup change": (native.backup_change, Body("backup", None, (native.BackupChange,)), (3, 9), "-"),
-    "backup change 3.43": (native.backup_change, Body("backup", None, (native.BackupChangeV343,)), (3, 43), "-"),
-    "restore at v2": (native.restore, Body("restore", native.RestoreV2, ()), None, "-"),
-    "restore": (native.restore, Body("restore", None, (native.Restore,)), (3, 0), "-"),
-    "volume at v2": (native.volume, Body("volume", native.VolumeV2, ()), None, "-"),
-    "volume": (native.volume, Body("volume", None, (native.VolumeV30,), native.BESIDE_VOLUME), (3, 0), "-"),
-    "volume 3.47": (native.volume, Body("volume", None, (native.VolumeV347,), native.BESIDE_VOLUME), (3, 47), "-"),
-    "snapshot at v2": (native.snapshot, Body("snapshot", native.Snapshot, ()), None, "-"),
-    "snapshot": (native.snapshot, Body("snapshot", None, (native.SnapshotV3,)), (3, 0), "-"),
-    "change at v2": (lambda c: native.change(c, "volume"), Body("volume", native.Change, ()), None, "-"),
-    "change": (lambda c: native.change(c, "volume"), Body("volume", None, (native.ChangeV3,)), (3, 0), "-"),
+    "backup at v2": (native.backup, Body("backup", native_schemas.BackupV2, ()), None, "project_id"),
+    "backup": (native.backup, Body("backup", None, (native_schemas.BackupV30,)), (3, 0), "-"),
+    "backup 3.43": (native.backup, Body("backup", None, (native_schemas.BackupV343,)), (3, 43), "-"),
+    "backup 3.51": (native.backup, Body("backup", None, (native_schemas.BackupV351,)), (3, 51), "-"),
+    "backup change": (
+        native.backup_change,
+        Body("backup", None, (native_schemas.BackupChange,), may_be_null=True),
+        (3, 9),
+        "-",
+    ),
+    "backup change 3.43": (
+        native.backup_change,
+        Body("backup", None, (native_schemas.BackupChangeV343,), may_be_null=True),
+        (3, 43),
+        "-",
+    ),
+    "restore at v2": (native.restore, Body("restore", native_schemas.RestoreV2, (), may_be_null=True), None, "-"),
+    "restore": (native.restore, Body("restore", None, (native_schemas.Restore,), may_be_null=True), (3, 0), "-"),
+    "volume at v2": (native.volume, Body("volume", native_schemas.VolumeV2, ()), None, "-"),
+    "volume": (
+        native.volume,
+        Body("volume", None, (native_schemas.VolumeV30,), native_schemas.BESIDE_VOLUME),
+        (3, 0),
+        "-",
+    ),
+    "volume 3.47": (
+        native.volume,
+        Body("volume", None, (native_schemas.VolumeV347,), native_schemas.BESIDE_VOLUME),
+        (3, 47),
+        "-",
+    ),
+    "volume 3.53": (
+        native.volume,
+        Body("volume", None, (native_schemas.VolumeV353,), native_schemas.BESIDE_VOLUME),
+        (3, 53),
+        "-",
+    ),
+    "snapshot at v2": (native.snapshot, Body("snapshot", native_schemas.Snapshot, ()), None, "-"),
+    "snapshot": (native.snapshot, Body("snapshot", None, (native_schemas.SnapshotV3,)), (3, 0), "-"),
+    "change at v2": (lambda c: native.change(c, "volume"), Body("volume", native_schemas.Change, ()), None, "-"),
+    "change": (lambda c: native.change(c, "volume"), Body("volume", None, (native_schemas.ChangeV3,)), (3, 0), "-"),
+    "snapshot change": (
+        lambda c: native.change(c, "snapshot"),
+        Body("snapshot", None, (native_schemas.SNAPSHOT_CHANGE_V3,)),
+        (3, 0),
+        "-",
+    ),
     "reset": (
         act(RESET),
-        AnyOf((Under("os-reset_status", native.ResetStatus), Under("os-force_delete", operations.NOTHING))),
+        AnyOf((Under("os-reset_status", native_schemas.ResetStatus), Under("os-force_delete", operations.NOTHING))),
         (3, 0),
         "-",
     ),
+    "extend at v2": (act(VOLUME_ACTIONS), operations.VOLUME_ACTIONS, None, "-"),
     "extend": (
         act(VOLUME_ACTIONS),
-        AnyOf((Under("os-extend", native.Extend), Under("os-set_bootable", native.SetBootable))),
+        operations.VOLUME_ACTIONS,
         (3, 0),
         "-",
     ),
-    "record at v2": (native.backup_record, Body("backup-record", native.BackupRecord, ()), None, "-"),
-    "record": (native.backup_record, Body("backup-record", None, (native.BackupRecordV3,)), (3, 0), "-"),
+    "record at v2": (native.backup_record, Body("backup-record", native_schemas.BackupRecord, ()), None, "-"),
+    "record": (native.backup_record, Body("backup-record", None, (native_schemas.BackupRecordV3,)), (3, 0), "-"),
     "quotas": (
         lambda c: quotas.limits_of(native.quota_set(c)),
         Body("quota_set", None, (operations.QUOTA_SET,)),
         (3, 0),
         "-",
     ),
-    "metadata": (native.metadata, Body("metadata", None, (native.Metadata,)), (3, 0), "-"),
+    "metadata": (native.metadata, Body("metadata", None, (texts.Metadata,)), (3, 0), "-"),
     "one key": (native.metadata_item, Body("meta", None, (operations.ONE_ITEM,)), (3, 0), "-"),
 }
 

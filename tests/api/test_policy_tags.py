@@ -53,7 +53,14 @@ def test_adding_replacing_and_removing(alpha: Client, policy: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "status", "code"),
-    [("a/b", 404, "0216"), ("k" * 128, 400, "0214"), ("k" * 127, 404, "0216"), ("action", 404, "0216")],
+    [
+        ("a/b", 404, "0216"),
+        ("k" * 128, 400, "0214"),
+        ("k" * 127, 404, "0216"),
+        ("action", 404, "0216"),
+        ("\0", 404, "0216"),
+        ("a\0b", 404, "0216"),
+    ],
 )
 def test_removing_what_is_not_there(alpha: Client, policy: str, key: str, status: int, code: str) -> None:
     answer = alpha.send("DELETE", f"{POLICIES}/{policy}/tags/{key}")

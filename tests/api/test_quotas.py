@@ -10,9 +10,9 @@ from openvbs.actions.service import Service
 from openvbs.api.app import create_app
 from openvbs.api.wire import Settings
 from openvbs.auth.identity import read_identity
-from openvbs.db import backups, repositories, volumes
+from openvbs.db import backups, jobs, repositories, volumes
 from tests.api.conftest import ALPHA, BETA, BODY_BYTES_MAX, GAMMA, HOME, PUBLIC_URL
-from tests.support.actions import add_backup, add_volume
+from tests.support.actions import add_backup, add_volume, end_job
 from tests.support.wsgi import Answer, Client
 
 KEYS = {
@@ -105,7 +105,9 @@ def test_limits_that_are_none_change_nothing(admin: Client, alpha: Client, limit
     assert alpha.get(OF_ALPHA)["quota_set"] == {"id": ALPHA, **DEFAULTS}
 
 
-@pytest.mark.parametrize("body", [None, {}, {"quota_set": []}, {"quota_set": {}, "more": 1}, {"quota": {}}])
+@pytest.mark.parametrize(
+    "body", [None, {}, {"quota_set": []}, {"quota_set": None}, {"quota_set": {}, "more": 1}, {"quota": {}}]
+)
 def test_bodies_that_are_no_quota_set(admin: Client, body: Any) -> None:
     assert admin.send("PUT", OF_ALPHA, body=body).status == 400
 
@@ -274,6 +276,29 @@ def test_of_many_at_once_none_gets_a_place_that_is_not_there(
     outcomes = at_once(attempt, number)
     allowed = 2 if resource == "gigabytes" else 3
     assert sorted(outcomes) == sorted([200 if status == 403 else 202] * allowed + [status] * (number - allowed))
+
+
+def test_what_volumes_are_being_extended_by_is_taken(alpha: Client, admin: Client, service: Service) -> None:
+    first, second = add_volume(service, ALPHA), add_volume(service, ALPHA)
+    put(admin, {"gigabytes": 3})
+
+    def extend(who: Client, volume: str) -> Answer:
+        return who.send("POST", f"/v3/{{p}}/volumes/{volume}/action", body={"os-extend": {"new_size": 2}})
+
+    def used() -> dict[str, int]:
+        return alpha.get(f"{OF_ALPHA}?usage=True")["quota_set"]["gigabytes"]
+
+    by_admin = extend(admin, first)  # whoever asks, it is the volume's project that it counts for
+    assert by_admin.status == 202
+    assert used() == {"limit": 3, "in_use": 2, "reserved": 1}
+    assert refused(extend(alpha, second), "VolumeBackup.0083")
+    assert alpha.get(f"/v3/{{p}}/volumes/{second}")["volume"]["status"] == "available"
+    with service.database.write() as connection:
+        job = jobs.find(connection, by_admin.headers["x-openvbs-job-id"], project_id=HOME)
+        assert job is not None
+    end_job(service, job, status="FAIL")
+    assert used() == {"limit": 3, "in_use": 2, "reserved": 0}
+    assert extend(alpha, second).status == 202
 
 
 def test_usage_in_the_store(alpha: Client, gamma: Client, service: Service) -> None:

@@ -7,6 +7,7 @@ import pytest
 from openvbs.actions.service import Service
 from tests.api.conftest import ALPHA, BETA, GAMMA, PUBLIC_URL
 from tests.support.actions import add_backup
+from tests.support.native import at
 from tests.support.wsgi import Client
 
 SHARING = "/v2/{p}/os-vendor-backup-sharing"
@@ -240,3 +241,13 @@ def test_what_the_audit_tells_the_owner(alpha: Client, beta: Client, service: Se
     (first,) = alpha.get(link["href"].removeprefix(PUBLIC_URL))["audit_events"]
     assert first["action"] == "share.create"
     assert beta.get("/v2/{p}/audit-events")["audit_events"] == []
+
+
+def test_an_empty_name_is_no_filter(alpha: Client, beta: Client, service: Service) -> None:
+    backup = add_backup(service, ALPHA)
+    nameless = alpha.send("PUT", f"/v3/{{p}}/backups/{backup}", body={"backup": {"name": None}}, **at("3.9"))
+    assert nameless.status == 200
+    (row,) = share(alpha, backup, BETA)
+    for who, to_me in ((alpha, "false"), (beta, "true")):
+        assert listed(who, f"?name=&share_to_me={to_me}") == [row["id"]]
+        assert who.get(f"{SHARING}/count?name=&share_to_me={to_me}") == {"count": 1}

@@ -1,10 +1,12 @@
 """What every store promises, asked of every store and of every wrapper around one."""
 
 import itertools
+import os
 import resource
 import secrets
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import obstore
 import pytest
@@ -246,6 +248,38 @@ def test_a_local_store_makes_nothing_by_looking(tmp_path):
     with pytest.raises(ObjectMissing):
         store.get("a")
     assert not (tmp_path / "s").exists()
+
+
+def test_folders_that_can_hold_no_object_are_not_looked_into(tmp_path):
+    """lost+found of a filesystem of its own is closed to all but root."""
+    store = LocalStore(tmp_path)
+    store.put("a/b", b"1")
+    for folder in ("lost+found", "a/.hidden", "Upper"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "c").write_bytes(b"2")
+    scanned = []
+    scandir = os.scandir
+
+    def noting(path):
+        scanned.append(Path(path).relative_to(tmp_path).as_posix())
+        return scandir(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", noting)
+        assert names(store, "") == ["a/b"]
+    assert scanned == [".", "a"]
+
+
+@pytest.mark.heavy
+def test_what_root_makes_in_the_stores_folder_belongs_to_its_owner(tmp_path):
+    """Else the service could not read the notes of a check that root ran."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    LocalStore(folder).put("a/b/c", b"1")
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {65534}
+    LocalStore(tmp_path / "roots").put("a", b"1")
+    assert {path.stat().st_uid for path in (tmp_path / "roots").rglob("*")} == {0}
 
 
 def test_drafts_of_dead_writers_are_removed_and_living_ones_are_not(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from openvbs.stores.local import LocalStore
 from openvbs.stores.prefixed import prefixed
 from tests.support.actions import migrate_once
 from tests.support.repositories import BLOCK
+from tests.support.service import OPENVBS
 
 
 @pytest.fixture
@@ -72,7 +74,27 @@ def test_a_repository_by_itself_changes_its_key(data_dir: Path, tmp_path: Path) 
     opened_with(data_dir, tmp_path / "new.key")
     other = str(tmp_path / "other.key")
     assert "name the right key file" in run(*rotating[:-1], other, code=1).stderr
+    assert not Path(other).exists()
     opened_with(data_dir, tmp_path / "new.key")
+
+
+def test_a_repository_is_not_given_the_key_that_it_has(data_dir: Path, tmp_path: Path) -> None:
+    key, other = str(data_dir / "root.key"), str(tmp_path / "new.key")
+    rotating = ["repo", "rotate-key", "--key-file", key, "--new-key-file"]
+    assert "the same key" in run(*rotating, key, str(data_dir / "store" / "alpha"), code=2).stderr
+    assert "no repository here" in run(*rotating, other, str(tmp_path), code=1).stderr
+    assert not Path(other).exists()
+
+
+def test_a_copy_that_the_disk_does_not_take_is_not_left_in_part(data_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.key"
+    exporting = [str(OPENVBS), "key", "export", "--data-dir", str(data_dir), str(copy)]
+    full = subprocess.run(["sh", "-c", 'ulimit -f 0; exec "$0" "$@"', *exporting], stderr=subprocess.PIPE, check=False)
+    assert full.returncode == 1
+    assert f"cannot write {copy}: File too large".encode() in full.stderr
+    assert not copy.exists()
+    run(*exporting[1:])
+    opened_with(data_dir, copy)
 
 
 def test_forgetting_asks_for_the_project(data_dir: Path) -> None:

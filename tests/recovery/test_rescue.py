@@ -72,7 +72,7 @@ def owed(site: Site) -> list[tuple[str, int]]:
 
 def rebuilt_in(site: Site, service: Service) -> Rebuilt:
     root_key = load_root_key(site.directory / "root.key")
-    return rebuild(service.database, survey(site.store, root_key, on_surveyed=ignore))
+    return rebuild(service.database, survey(site.store, root_key, place="the store", on_surveyed=ignore))
 
 
 def record_of(service: Service, backup_id: str) -> Backup | None:

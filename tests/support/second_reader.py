@@ -189,9 +189,9 @@ class Repository:
         header = stored[:48]
         block_id, sealed_bytes, plain_bytes, number = struct.unpack_from("<32sIII", header)
         version, compression, key_version, stored_kind = header[44:]
-        most = self.block_bytes if kind == BLOCK else 8192
+        least, most = (1, self.block_bytes) if kind == BLOCK else (32, 8192)
         shape = (block_id, sealed_bytes, version, key_version, stored_kind)
-        if shape != (wanted, length - 48, 1, 1, kind) or not 1 <= plain_bytes <= most:
+        if shape != (wanted, length - 48, 1, 1, kind) or not least <= plain_bytes <= most:
             raise damaged
         nonce = struct.pack("<I", number) + bytes(8)
         data = opened(self._pack_key(pack), nonce, stored[48:], header, damaged)

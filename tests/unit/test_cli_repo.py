@@ -65,6 +65,30 @@ def test_init_makes_the_key_once_and_says_so(tmp_path):
     assert (tmp_path / "key").read_bytes() == key
 
 
+def test_init_makes_no_key_that_opens_nothing(tmp_path):
+    shell = Shell(tmp_path)
+    result = CliRunner().invoke(main, ["repo", "init", "ftp://host/dir", "--key-file", str(tmp_path / "key")])
+    assert "s3://bucket/prefix" in result.stderr
+    (tmp_path / "store").write_text("a file where the folder should be")
+    assert "the store refused" in shell("init", code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    (tmp_path / "store").unlink()
+    shell("init")
+    (tmp_path / "key").unlink()
+    lost = shell("init", code=1)
+    assert "there is no root key file" in lost
+    assert "makes one" not in lost
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_init_tells_of_the_key_when_it_makes_a_repository_with_one_that_was_there(tmp_path):
+    shell = Shell(tmp_path)
+    shell("init")
+    (tmp_path / "store").rename(tmp_path / "first")
+    assert "NO BACKUP CAN BE READ" in shell("init")
+    assert "NO BACKUP CAN BE READ" not in shell("init")
+
+
 def test_a_backup_restores_to_the_same_bytes(shell, image, tmp_path):
     backup_id = backup_of(shell, image, "--name", "monday")
     shell("restore", backup_id, str(tmp_path / "out"))
@@ -129,6 +153,33 @@ def test_foreseen_errors_are_one_sentence_and_exit_1(shell, image, tmp_path):
         assert says in error
         assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_record_hides_no_other_backup_and_can_be_deleted(shell, image, tmp_path):
+    good, bad = backup_of(shell, image), backup_of(shell, image)
+    (tmp_path / "store" / "backups" / bad).write_bytes(b"")
+    says = shell("list", code=1)
+    assert bad in says
+    assert "delete removes it" in says
+    result = CliRunner().invoke(main, ["repo", "list", str(tmp_path / "store"), "--key-file", str(tmp_path / "key")])
+    assert good in result.stdout
+    assert bad in shell("collect", code=1)
+    shell("delete", bad)
+    shell("collect")
+    assert [backup["backup_id"] for backup in shell.json("list")] == [good]
+
+
+def test_a_repository_that_lost_its_header_gets_no_new_one(shell, image, tmp_path):
+    """It would have another key: nothing that is there could be read."""
+    backup_id = backup_of(shell, image)
+    header = tmp_path / "store" / "repository.json"
+    header.rename(tmp_path / "kept")
+    for command in ("init", "list"):
+        assert "put it back from a copy" in shell(command, code=1)
+    assert not header.exists()
+    (tmp_path / "kept").rename(header)
+    shell("restore", backup_id, str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == image.read_bytes()
 
 
 def test_a_wrong_or_missing_key(shell, image, tmp_path):

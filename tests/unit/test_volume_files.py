@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from openvbs.files import sweep_drafts
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
-from openvbs.volumes.copy import Watch, copy_file, replacing, sweep_temporary
+from openvbs.volumes.copy import TEMPORARY_PREFIX, Watch, copy_file, replacing
 from openvbs.volumes.files import VolumeFiles
 
 
@@ -112,7 +113,7 @@ def test_a_sweep_takes_what_a_crash_left_but_not_what_is_being_written(tmp_path)
     (tmp_path / ".tmp-dead-0000").write_bytes(b"left")
     with replacing(tmp_path / "alive") as descriptor:
         os.write(descriptor, b"whole")
-        assert [path.name for path in sweep_temporary(tmp_path)] == [".tmp-dead-0000"]
+        assert [path.name for path in sweep_drafts(tmp_path, TEMPORARY_PREFIX)] == [".tmp-dead-0000"]
     assert names(tmp_path) == ["alive"]
     assert (tmp_path / "alive").read_bytes() == b"whole"
 

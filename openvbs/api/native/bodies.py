@@ -1,13 +1,15 @@
-"""Bodies of the native dialect. On /v3 as strict as Cinder's schemas, on /v2 unknown keys are ignored."""
+"""Bodies of the native dialect, read into what actions take."""
 
 from collections.abc import Collection
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from openvbs.api import body
-from openvbs.api.native.texts import Metadata, Tags, Text
+from openvbs.api.microversion import VERSION_MIN, Version
+from openvbs.api.native import body_schemas as schemas
+from openvbs.api.native.texts import Metadata, Tags
 from openvbs.api.wire import BAD_REQUEST, Call, WireError
 from openvbs.domain.backup import BackupStatus, NewBackup, NewRestore
 from openvbs.domain.errors import VolumeNotFound
@@ -15,173 +17,23 @@ from openvbs.domain.volume import NewVolume
 
 T = TypeVar("T")
 
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
-_SPACE = " \t\r\n"
-_SIZE_GIB_MAX = 999_999_999
-"""So that a size in bytes fits into the 64 bits of a column."""
-
-
-def _one_of(words: Collection[str]) -> str:
-    """The pattern of these words in any letter case."""
-    both = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in sorted(words))
-    return rf"^[{_SPACE}]*({'|'.join(both)})[{_SPACE}]*\Z"
-
-
-# What extra_json_schema says is checked below, with messages of our own.
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
-Flag = bool | Annotated[str, Meta(extra_json_schema={"pattern": _one_of(_TRUE | _FALSE)})]
-Off = (
-    Annotated[bool, Meta(extra_json_schema={"const": False})]
-    | Annotated[str, Meta(extra_json_schema={"pattern": _one_of(_FALSE)})]
-)
-Nothing = Annotated[Any, Meta(extra_json_schema={"enum": [None, "", False, 0, [], {}]})]
-Size = (
-    Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": _SIZE_GIB_MAX})]
-    | Annotated[str, Meta(extra_json_schema={"pattern": "^0*[1-9][0-9]{0,8}$", "maxLength": 10})]
-)
-
-
-class Strict(Struct, forbid_unknown_fields=True):
-    """Cinder's additionalProperties: false."""
-
-
-class BackupV2(Struct):
-    volume_id: Uuid
-    snapshot_id: Uuid | None = None
-    name: Text | None = None
-    description: Annotated[str, Meta(max_length=255, extra_json_schema={"pattern": "^[^<>]*$"})] | None = None
-    container: Text | None = None
-    incremental: Flag = False
-    force: Flag = False
-    project_id: str | None = None
-
-
-class BackupV30(Strict):
-    volume_id: Uuid
-    snapshot_id: Uuid | None = None
-    name: Text | None = None
-    description: Text | None = None
-    container: Text | None = None
-    incremental: Flag = False
-    force: Flag = False
-
-
-class BackupV343(BackupV30):
-    metadata: Metadata | None = None
-
-
-class BackupV351(BackupV343):
-    availability_zone: Text | None = None
-
-
-class BackupChange(Strict):
-    name: Text | UnsetType | None = UNSET
-    description: Text | UnsetType | None = UNSET
-
-
-class BackupChangeV343(BackupChange):
-    metadata: Metadata | UnsetType = UNSET
-
-
-class Restore(Strict):
-    volume_id: Uuid | None = None
-    name: Text | None = None
-
-
-class RestoreV2(Struct):
-    volume_id: Uuid | None = None
-    name: Text | None = None
-
-
-class _VolumeFields(Struct):
-    size: Size | None = None
-    name: Text | None = None
-    description: Text | None = None
-    display_name: Text | None = None
-    display_description: Text | None = None
-    metadata: Metadata | None = None
-    snapshot_id: Uuid | None = None
-    source_volid: Uuid | None = None
-    volume_type: Text | None = None
-    availability_zone: Text | None = None
-    consistencygroup_id: Nothing = None
-    group_id: Nothing = None
-    image_ref: Nothing = msgspec.field(default=None, name="imageRef")
-    image_id: Nothing = None
-    multiattach: Off | None = None
-
-
-class VolumeV2(_VolumeFields):
-    pass
-
-
-class VolumeV30(_VolumeFields, forbid_unknown_fields=True):
-    pass
-
-
-class VolumeV347(VolumeV30, forbid_unknown_fields=True):
-    backup_id: Uuid | None = None
-
-
-class Snapshot(Struct):
-    volume_id: Uuid | None
-    name: Text | None = None
-    description: Text | None = None
-    display_name: Text | None = None
-    display_description: Text | None = None
-    metadata: Metadata | None = None
-    force: Flag = False
-
-
-class SnapshotV3(Snapshot, forbid_unknown_fields=True):
-    pass
-
-
-class Change(Struct):
-    """What may be changed of a volume or a snapshot."""
-
-    name: Text | UnsetType | None = UNSET
-    description: Text | UnsetType | None = UNSET
-    display_name: Text | UnsetType | None = UNSET
-    display_description: Text | UnsetType | None = UNSET
-    metadata: Metadata | UnsetType = UNSET
-
-
-class ChangeV3(Change, forbid_unknown_fields=True):
-    pass
-
-
-class Extend(Struct):
-    new_size: Size
-
-
-class SetBootable(Struct):
-    bootable: Flag
-
-
-class ResetStatus(Strict):
-    status: Annotated[str, Meta(extra_json_schema={"pattern": _one_of({"available", "error"})})]
-
-
-class BackupRecord(Struct):
-    backup_service: Text
-    backup_url: Annotated[str, Meta(min_length=1)]
-
-
-class BackupRecordV3(BackupRecord, forbid_unknown_fields=True):
-    pass
-
-
-BESIDE_VOLUME = frozenset({"OS-SCH-HNT:scheduler_hints"})
-"""What may stand beside a new volume."""
+_VOLUMES: tuple[tuple[Version, type[schemas.VolumeFields]], ...] = (
+    ((3, 53), schemas.VolumeV353), ((3, 47), schemas.VolumeV347), (VERSION_MIN, schemas.VolumeV30)
+)  # fmt: skip
+_CHANGE_SAYS_SOMETHING_FROM = (3, 53)
 
 
 def backup(call: Call) -> NewBackup:
     """POST backups."""
     if not call.is_v3:
         return _backup_v2(call)
-    kind = BackupV351 if call.version >= (3, 51) else BackupV343 if call.version >= (3, 43) else BackupV30
+    kind = (
+        schemas.BackupV351
+        if call.version >= (3, 51)
+        else schemas.BackupV343
+        if call.version >= (3, 43)
+        else schemas.BackupV30
+    )
     fields = _envelope(call, "backup", kind)
     incremental = _bool("incremental", fields.incremental)
     return NewBackup(
@@ -190,8 +42,8 @@ def backup(call: Call) -> NewBackup:
         name=_stripped(fields.name),
         description=_stripped(fields.description),
         container=fields.container,
-        availability_zone=fields.availability_zone if isinstance(fields, BackupV351) else None,
-        metadata=(fields.metadata or {}) if isinstance(fields, BackupV343) else {},
+        availability_zone=fields.availability_zone if isinstance(fields, schemas.BackupV351) else None,
+        metadata=(fields.metadata or {}) if isinstance(fields, schemas.BackupV343) else {},
         incremental=incremental,
         full=not incremental,
         force=_bool("force", fields.force),
@@ -199,7 +51,7 @@ def backup(call: Call) -> NewBackup:
 
 
 def _backup_v2(call: Call) -> NewBackup:
-    fields = _envelope(call, "backup", BackupV2)
+    fields = _envelope(call, "backup", schemas.BackupV2)
     _bool("incremental", fields.incremental)  # checked, but v2 decides by itself
     if fields.description and ("<" in fields.description or ">" in fields.description):
         raise WireError(400, "VolumeBackup.0006", "description must not hold < or >.")
@@ -217,21 +69,23 @@ def _backup_v2(call: Call) -> NewBackup:
 
 def backup_change(call: Call) -> dict[str, Any]:
     """PUT backups/{id}: what is given, by the names of the action's arguments."""
-    kind = BackupChangeV343 if call.version >= (3, 43) else BackupChange
+    kind = schemas.BackupChangeV343 if call.version >= (3, 43) else schemas.BackupChange
     return _given(_envelope(call, "backup", kind))
 
 
 def restore(call: Call) -> NewRestore:
     """POST backups/{id}/restore."""
-    kind: type[Restore | RestoreV2] = Restore if call.is_v3 else RestoreV2
+    kind: type[schemas.Restore | schemas.RestoreV2] = schemas.Restore if call.is_v3 else schemas.RestoreV2
     fields = _envelope(call, "restore", kind)
     return NewRestore(volume_id=_lower(fields.volume_id), name=_stripped(fields.name) or None)
 
 
 def volume(call: Call) -> NewVolume:
     """POST volumes."""
-    kind = VolumeV2 if not call.is_v3 else VolumeV347 if call.version >= (3, 47) else VolumeV30
-    fields = _envelope(call, "volume", kind, beside=BESIDE_VOLUME)
+    kind = next(kind for since, kind in _VOLUMES if call.version >= since) if call.is_v3 else schemas.VolumeV2
+    fields = _envelope(call, "volume", kind, beside=schemas.BESIDE_VOLUME)
+    if isinstance(fields, schemas.VolumeV30) and fields.backup_id:
+        raise _bad("backup_id", "is known from microversion 3.47 on")
     for name in ("consistencygroup_id", "group_id", "image_ref", "image_id"):
         if getattr(fields, name):
             raise _bad(name, "is not supported here")
@@ -246,28 +100,33 @@ def volume(call: Call) -> NewVolume:
         availability_zone=fields.availability_zone,
         snapshot_id=_lower(fields.snapshot_id),
         source_volid=_lower(fields.source_volid),
-        backup_id=_lower(fields.backup_id) if isinstance(fields, VolumeV347) else None,
+        backup_id=_lower(fields.backup_id) if isinstance(fields, schemas.VolumeV347) else None,
     )
 
 
 def snapshot(call: Call) -> dict[str, Any]:
     """POST snapshots, as the arguments of the action. ``force`` is checked; our volumes are never in use."""
-    fields = _envelope(call, "snapshot", SnapshotV3 if call.is_v3 else Snapshot)
+    fields = _envelope(call, "snapshot", schemas.SnapshotV3 if call.is_v3 else schemas.Snapshot)
     _bool("force", fields.force)
     if fields.volume_id is None:  # as Cinder: the id is well formed, but nothing has it
         raise VolumeNotFound("None")
+    description = fields.description
+    if description is None and isinstance(fields, schemas.Snapshot):
+        description = fields.display_description
     return {
         "volume_id": fields.volume_id.lower(),
         "name": _stripped(fields.name if fields.name is not None else fields.display_name),
-        "description": _stripped(fields.description if fields.description is not None else fields.display_description),
+        "description": _stripped(description),
         "metadata": fields.metadata or {},
     }
 
 
 def change(call: Call, name: str) -> dict[str, Any]:
     """PUT volumes/{id} and snapshots/{id}: what is given, by the names of the action's arguments."""
-    fields = _envelope(call, name, ChangeV3 if call.is_v3 else Change)
-    given = _given(fields)
+    strict = schemas.SnapshotChangeV3 if name == "snapshot" else schemas.ChangeV3
+    given = _given(_envelope(call, name, strict if call.is_v3 else schemas.Change))
+    if not given and call.is_v3 and (name == "snapshot" or call.version >= _CHANGE_SAYS_SOMETHING_FROM):
+        raise _bad(name, "says nothing to change")
     for old, new in (("display_name", "name"), ("display_description", "description")):
         if old in given:
             given.setdefault(new, given.pop(old))
@@ -284,19 +143,21 @@ def action(call: Call, known: Collection[str]) -> tuple[str, Any]:
     return name, decoded[name]
 
 
-def extend(value: Any) -> int:
+def extend(call: Call, value: Any) -> int:
     """What is said with os-extend: the new size."""
-    return _whole_number("new_size", _converted("os-extend", value, Extend).new_size)
+    kind = schemas.ExtendV3 if call.is_v3 else schemas.Extend
+    return _whole_number("new_size", _converted("os-extend", value, kind).new_size)
 
 
-def bootable(value: Any) -> bool:
+def bootable(call: Call, value: Any) -> bool:
     """What is said with os-set_bootable."""
-    return _bool("bootable", _converted("os-set_bootable", value, SetBootable).bootable)
+    kind = schemas.SetBootableV3 if call.is_v3 else schemas.SetBootable
+    return _bool("bootable", _converted("os-set_bootable", value, kind).bootable)
 
 
 def reset_status(value: Any) -> BackupStatus:
     """What is said with a backup's os-reset_status: available or error, in any case."""
-    given = _converted("os-reset_status", value, ResetStatus).status.strip(_SPACE).lower()
+    given = _converted("os-reset_status", value, schemas.ResetStatus).status.strip(schemas.SPACE).lower()
     if given not in {BackupStatus.AVAILABLE, BackupStatus.ERROR}:
         raise _bad("status", f"must be available or error, not {given!r}")
     return BackupStatus(given)
@@ -310,7 +171,7 @@ def nothing(name: str, value: Any) -> None:
 
 def backup_record(call: Call) -> tuple[str, str]:
     """POST backups/import_record: the service and the record as text."""
-    fields = _envelope(call, "backup-record", BackupRecordV3 if call.is_v3 else BackupRecord)
+    fields = _envelope(call, "backup-record", schemas.BackupRecordV3 if call.is_v3 else schemas.BackupRecord)
     return fields.backup_service, fields.backup_url
 
 
@@ -349,7 +210,7 @@ def _envelope(call: Call, name: str, kind: type[T], *, beside: frozenset[str] = 
     unknown = sorted(set(decoded) - {name} - beside)
     if call.is_v3 and unknown:
         raise _bad(unknown[0], "is not expected here")
-    if decoded[name] is None:
+    if decoded[name] is None and name in schemas.MAY_BE_NULL:
         decoded[name] = {}
     return _converted(name, decoded[name], kind)
 
@@ -371,9 +232,9 @@ def _given(fields: Struct) -> dict[str, Any]:
 def _bool(name: str, value: bool | str) -> bool:  # noqa: FBT001 - the value itself
     if isinstance(value, bool):
         return value
-    if value.strip(_SPACE).lower() in _TRUE:
+    if value.strip(schemas.SPACE).lower() in schemas.TRUE:
         return True
-    if value.strip(_SPACE).lower() in _FALSE:
+    if value.strip(schemas.SPACE).lower() in schemas.FALSE:
         return False
     raise _bad(name, f"{value!r} is not a boolean")
 
@@ -381,8 +242,8 @@ def _bool(name: str, value: bool | str) -> bool:  # noqa: FBT001 - the value its
 def _whole_number(name: str, value: int | str) -> int:
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 10):
         raise _bad(name, f"{value!r} is not a whole number")
-    if not 1 <= int(value) <= _SIZE_GIB_MAX:
-        raise _bad(name, f"must be from 1 to {_SIZE_GIB_MAX}")
+    if not 1 <= int(value) <= schemas.SIZE_GIB_MAX:
+        raise _bad(name, f"must be from 1 to {schemas.SIZE_GIB_MAX}")
     return int(value)
 
 

@@ -97,7 +97,7 @@ def message_of(error: domain.RuleError) -> str:
     if isinstance(error, domain.NotFound):
         return f"{error.kind.capitalize()} {error.wanted_id} could not be found."
     if isinstance(error, _INVALID_BACKUP):
-        return f"Invalid backup: {error}"
+        return f"Invalid backup: {error.rule if isinstance(error, domain.BadRequest) else error}"
     if isinstance(error, domain.VolumeBusy | domain.TargetInError | domain.TargetBackingUp | domain.TargetBusy):
         return f"Invalid volume: {error}"
     return str(error)

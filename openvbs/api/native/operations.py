@@ -1,6 +1,6 @@
 """The handlers of the native dialect, described. Metadata has its own, since volumes and snapshots have it alike."""
 
-from openvbs.api.native import backups, bodies, lists, metadata, quotas, shown, snapshots, texts, volumes
+from openvbs.api.native import backups, body_schemas, lists, metadata, quotas, shown, snapshots, texts, volumes
 from openvbs.api.operation import AnyOf, Body, ByVersion, Operation, Page, Query, Schema, Under
 from openvbs.api.query import LIMIT, MARKER, OFFSET
 from openvbs.api.wire import Handler
@@ -29,13 +29,19 @@ QUOTA_SET: Schema = {
     "properties": {**{str(name): _LIMIT_OF for name in Resource}, **{name: {} for name in sorted(quotas.NOT_LIMITS)}},
     "additionalProperties": False,
 }
+VOLUME_ACTIONS = AnyOf(
+    (
+        Under("os-extend", ByVersion(body_schemas.Extend, body_schemas.ExtendV3)),
+        Under("os-set_bootable", ByVersion(body_schemas.SetBootable, body_schemas.SetBootableV3)),
+    )
+)
 _FOR_ADMINS = "For administrators, at /v3."
 _OTHER_PROJECT = Query("project_id", _TEXT, "For administrators.")
 
 
-def _body(name: str, v2: object, *v3: object) -> Body:
+def _body(name: str, v2: object, *v3: object, may_be_null: bool = False) -> Body:
     """The fields at /v2, and those of each range of microversions at /v3 where they are not the same."""
-    return Body(name, v2, v3 or (v2,))
+    return Body(name, v2, v3 or (v2,), may_be_null=may_be_null)
 
 
 def _listed(kind: lists.Kind) -> tuple[Query, ...]:
@@ -95,26 +101,34 @@ _BACKUPS: dict[Handler, Operation] = {
     ),
     backups.create: Operation(
         summary="Back up a volume, or a snapshot of it.",
-        body=_body("backup", bodies.BackupV2, bodies.BackupV30, bodies.BackupV343, bodies.BackupV351),
+        body=_body(
+            "backup", body_schemas.BackupV2, body_schemas.BackupV30, body_schemas.BackupV343, body_schemas.BackupV351
+        ),
         answers={202: Under("backup", shown.SummaryWithMetadata)},
         job=True,
     ),
     backups.show: Operation(summary="Show a backup, own or shared.", answers={200: Under("backup", _BACKUP)}),
     backups.update: Operation(
         summary="Rename or describe a backup; from 3.43 on also its metadata.",
-        body=_body("backup", bodies.BackupChange, bodies.BackupChange, bodies.BackupChangeV343),
+        body=_body(
+            "backup",
+            body_schemas.BackupChange,
+            body_schemas.BackupChange,
+            body_schemas.BackupChangeV343,
+            may_be_null=True,
+        ),
         answers={200: Under("backup", shown.SummaryWithMetadata)},
     ),
     backups.delete: Operation(summary="Delete a backup. Its shares end with it.", answers={202: None}, job=True),
     backups.restore: Operation(
         summary="Restore a backup, own or shared, into a volume of the project or into a new one.",
-        body=_body("restore", bodies.RestoreV2, bodies.Restore),
+        body=_body("restore", body_schemas.RestoreV2, body_schemas.Restore, may_be_null=True),
         answers={202: Under("restore", shown.Restoring)},
         job=True,
     ),
     backups.act: Operation(
         summary="Reset the status of a backup, or delete it whatever its status.",
-        body=AnyOf((Under("os-reset_status", bodies.ResetStatus), Under("os-force_delete", NOTHING))),
+        body=AnyOf((Under("os-reset_status", body_schemas.ResetStatus), Under("os-force_delete", NOTHING))),
         answers={202: None},
         job=True,
     ),
@@ -123,7 +137,7 @@ _BACKUPS: dict[Handler, Operation] = {
     ),
     backups.import_record: Operation(
         summary="Make a backup of a record.",
-        body=_body("backup-record", bodies.BackupRecord, bodies.BackupRecordV3),
+        body=_body("backup-record", body_schemas.BackupRecord, body_schemas.BackupRecordV3),
         answers={201: Under("backup", shown.Summary)},
         job=True,
     ),
@@ -142,14 +156,19 @@ _VOLUMES: dict[Handler, Operation] = {
     ),
     volumes.create: Operation(
         summary="Make a volume: empty, of a snapshot, of another volume, or from 3.47 on of a backup.",
-        body=Body("volume", bodies.VolumeV2, (bodies.VolumeV30, bodies.VolumeV347), beside=bodies.BESIDE_VOLUME),
+        body=Body(
+            "volume",
+            body_schemas.VolumeV2,
+            (body_schemas.VolumeV30, body_schemas.VolumeV347, body_schemas.VolumeV353),
+            beside=body_schemas.BESIDE_VOLUME,
+        ),
         answers={202: Under("volume", shown.VolumeMade)},
         job=True,
     ),
     volumes.show: Operation(summary="Show a volume.", answers={200: Under("volume", shown.VolumeShown)}),
     volumes.update: Operation(
         summary="Rename or describe a volume, or set its metadata.",
-        body=_body("volume", bodies.Change, bodies.ChangeV3),
+        body=_body("volume", body_schemas.Change, body_schemas.ChangeV3),
         answers={200: Under("volume", shown.VolumeMade)},
     ),
     volumes.delete: Operation(
@@ -160,7 +179,7 @@ _VOLUMES: dict[Handler, Operation] = {
     ),
     volumes.act: Operation(
         summary="Extend a volume, or say whether it is bootable.",
-        body=AnyOf((Under("os-extend", bodies.Extend), Under("os-set_bootable", bodies.SetBootable))),
+        body=VOLUME_ACTIONS,
         answers={200: None, 202: None},
         job=True,
     ),
@@ -184,14 +203,14 @@ _SNAPSHOTS: dict[Handler, Operation] = {
     ),
     snapshots.create: Operation(
         summary="Take a snapshot of a volume.",
-        body=_body("snapshot", bodies.Snapshot, bodies.SnapshotV3),
+        body=_body("snapshot", body_schemas.Snapshot, body_schemas.SnapshotV3),
         answers={202: Under("snapshot", shown.SnapshotSummary)},
         job=True,
     ),
     snapshots.show: Operation(summary="Show a snapshot.", answers={200: Under("snapshot", shown.SnapshotShown)}),
     snapshots.update: Operation(
-        summary="Rename or describe a snapshot, or set its metadata.",
-        body=_body("snapshot", bodies.Change, bodies.ChangeV3),
+        summary="Rename or describe a snapshot, or at /v2 set its metadata.",
+        body=_body("snapshot", body_schemas.Change, body_schemas.SNAPSHOT_CHANGE_V3),
         answers={200: Under("snapshot", shown.SnapshotSummary)},
     ),
     snapshots.delete: Operation(summary="Delete a snapshot.", answers={202: None}, job=True),

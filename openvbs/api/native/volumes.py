@@ -62,12 +62,12 @@ def act(call: Call) -> Answer:
 
 
 def _extend(call: Call, value: Any) -> Answer:
-    job = actions.extend_volume(call.service, call.caller, _volume_id(call), bodies.extend(value))
+    job = actions.extend_volume(call.service, call.caller, _volume_id(call), bodies.extend(call, value))
     return with_job(202, None, job.id)
 
 
 def _set_bootable(call: Call, value: Any) -> Answer:
-    actions.update_volume(call.service, call.caller, _volume_id(call), bootable=bodies.bootable(value))
+    actions.update_volume(call.service, call.caller, _volume_id(call), bootable=bodies.bootable(call, value))
     return Answer(200)
 
 

@@ -18,7 +18,7 @@ def list_page(call: Call) -> Answer:
         marker=query.lowered(values, "marker"),
     )
     page = list_events(call.service, call.caller, wanted)
-    body: dict[str, object] = {"audit_events": [views.audit_event(event) for event in page.items]}
+    body: dict[str, object] = {"audit_events": [views.audit_event(event, call.caller) for event in page.items]}
     if links := next_links(call, values, page.items[-1].id if page.items else None, has_more=page.has_more):
         body["audit_events_links"] = links
     return Answer(200, body)

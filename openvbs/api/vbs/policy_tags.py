@@ -1,11 +1,13 @@
 """backuppolicy/../tags, and the query for policies by their tags."""
 
 from openvbs.actions import policy_tags as actions
+from openvbs.api import query
 from openvbs.api.vbs import policy_views as views
 from openvbs.api.vbs import tag_bodies as bodies
 from openvbs.api.vbs.policies import policy_to_change, policy_to_read
 from openvbs.api.vbs.views import tag_list
 from openvbs.api.wire import Answer, Call, WireError
+from openvbs.domain.errors import PolicyTagNotFound
 
 
 def add(call: Call) -> Answer:
@@ -19,7 +21,10 @@ def remove(call: Call) -> Answer:
     key = call.params.get("key", "action")
     if len(key) > bodies.OLD_KEY_CHARACTERS_MAX:
         raise WireError(400, bodies.TAG, f"A tag key has at most {bodies.OLD_KEY_CHARACTERS_MAX} characters.")
-    actions.remove_tag(call.service, call.caller, policy_to_change(call), key)
+    policy_id = policy_to_change(call)
+    if not query.is_storable(key):
+        raise PolicyTagNotFound(key)
+    actions.remove_tag(call.service, call.caller, policy_id, key)
     return Answer(204)
 
 

@@ -78,7 +78,7 @@ def _share_id(call: Call) -> str:
 def _share_query(values: dict[str, str], items_max: int) -> ShareQuery:
     return ShareQuery(
         share_to_me=query.qbool(values, "share_to_me"),
-        name_like=values.get("name"),
+        name_like=values.get("name") or None,
         status=values.get("status"),
         volume_id=query.lowered(values, "volume_id"),
         backup_id=query.lowered(values, "backup_id"),

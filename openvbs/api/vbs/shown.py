@@ -79,14 +79,14 @@ class AuditEvent(Shown):
     action: Annotated[str, Meta(pattern=r"^[a-z]+\.[a-z_]+\Z")]
     outcome: str
     actor_project_id: ProjectId
-    actor_user_id: str
+    actor_user_id: str | None
     as_admin: bool
     backup_id: Id | None
     share_id: Id | None
     job_id: Id | None
     policy_id: Id | None
     to_project_id: ProjectId | None
-    request_id: str
+    request_id: str | None
     source_address: str | None
     details: dict[str, Any]
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from openvbs.api.times import t3z_or_none, t6, t6_or_none
+from openvbs.auth.caller import Caller
 from openvbs.domain.audit import AuditEvent
 from openvbs.domain.backup import Backup, BackupStatus
 from openvbs.domain.job import Job, JobKind, JobStatus
@@ -112,21 +113,23 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in sorted(tags.items())]
 
 
-def audit_event(record: AuditEvent) -> dict[str, Any]:
+def audit_event(record: AuditEvent, viewer: Caller) -> dict[str, Any]:
+    """Of what another project did its owner learns which project it was, and no more of who, from where."""
+    tells_who = viewer.is_admin or record.actor_project_id == viewer.project_id
     return {
         "id": record.id,
         "at": t6(record.at),
         "action": record.action,
         "outcome": record.outcome,
         "actor_project_id": record.actor_project_id,
-        "actor_user_id": record.actor_user_id,
+        "actor_user_id": record.actor_user_id if tells_who else None,
         "as_admin": record.as_admin,
         "backup_id": record.backup_id,
         "share_id": record.share_id,
         "job_id": record.job_id,
         "policy_id": record.policy_id,
         "to_project_id": record.to_project_id,
-        "request_id": record.request_id,
-        "source_address": record.source_address,
+        "request_id": record.request_id if tells_who else None,
+        "source_address": record.source_address if tells_who else None,
         "details": record.details,
     }

@@ -28,3 +28,9 @@ def test_every_pack_of_either_comes_once_in_order(rows, listed, chunk_rows):
     for pack, row, name in together:
         assert row == ((pack, *wanted[pack]) if pack in wanted else None)
         assert name == (pack.hex() if pack in listed else None)
+
+
+def test_numbers_of_one_pack_can_be_joined_in_another_way():
+    one, other = PackId(bytes(16)), PackId(bytes(15) + b"1")
+    table = PackTable([(one, 1, 9), (other, 7, 7), (one, 5, 9)], max)
+    assert list(table) == [(one, 5, 9), (other, 7, 7)]
