@@ -63,6 +63,12 @@ def test_who_hears_that_a_name_is_taken_may_build_on_it(tmp_path):
         assert disk.losses() == []
 
 
+def test_every_new_folder_above_a_store_is_durable_too(tmp_path):
+    with watched(tmp_path) as disk:
+        LocalStore(tmp_path / "a" / "b" / "store").put(NAME, b"ours")
+        assert disk.losses() == []
+
+
 def test_folders_that_another_process_made_are_flushed_too(tmp_path):
     with watched(tmp_path) as disk:
         (tmp_path / "store" / "packs" / "ab").mkdir(parents=True)
@@ -114,6 +120,15 @@ def test_what_was_restored_to_a_file_is_durable_after_flush(tmp_path, length):
         target = FileTarget(path)
         target.write(0, os.urandom(length))
         assert disk.lost_bytes() == ["volume"]
+        target.flush()
+        target.close()
+        assert disk.losses() == []
+
+
+def test_a_file_that_was_restored_to_keeps_its_name(tmp_path):
+    with watched(tmp_path) as disk:
+        target = FileTarget.create(tmp_path / "volume", MIB)
+        target.write(0, os.urandom(MIB))
         target.flush()
         target.close()
         assert disk.losses() == []
