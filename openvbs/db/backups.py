@@ -12,7 +12,7 @@ from openvbs.db.rows import constant, from_value, maker, to_value
 from openvbs.db.session import lock, lock_name
 from openvbs.db.tables import PROJECT, backups, jobs
 from openvbs.domain.backup import RESTORING, Backup, BackupStatus, StoredData
-from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind
+from openvbs.domain.job import MAKE_BACKUP, NEED_DATA, JobKind, JobStatus
 from openvbs.domain.retention import StoredBackup
 
 _DATA = (backups.c.repository_id, backups.c.data_id, backups.c.reference_id)
@@ -312,8 +312,17 @@ def stored_of_disks(
 
     Restores of recipients do not show, as they hinder no delete either: the data stays for them.
     """
+    making_failed = sa.exists().where(
+        jobs.c.backup_id == backups.c.id,
+        jobs.c.kind.in_(sorted(MAKE_BACKUP)),
+        jobs.c.status == JobStatus.FAIL,
+    )
     rows = connection.execute(
-        sa.select(backups, restore_runs(project_id=project_id).label("is_restoring"))
+        sa.select(
+            backups,
+            restore_runs(project_id=project_id).label("is_restoring"),
+            sa.not_(making_failed.correlate_except(jobs)).label("was_whole"),
+        )
         .where(
             backups.c.project_id == project_id,
             backups.c.deleted_at.is_(None),

@@ -33,6 +33,8 @@ class Why(StrEnum):
     """It failed, but no whole backup is newer."""
     FAILED = "failed"
     """It failed and a newer one is whole."""
+    DAMAGED = "damaged"
+    """It was whole, and may be so again when the store is mended. It goes when a whole one of its age would."""
     BEYOND_NUMBER = "beyond_number"
     BEYOND_DAYS = "beyond_days"
 
@@ -65,6 +67,13 @@ class StoredBackup:
     """The policy that made it; None for one made by hand."""
     created_at: datetime
     is_restoring: bool
+    was_whole: bool = False
+    """False for one whose making failed."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Was it whole, and is it not now?"""
+        return self.status == BackupStatus.ERROR and self.was_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,9 @@ def judge(rule: Rule, policy_id: str, backups: Sequence[StoredBackup], now: date
     verdicts = dict(zip((backup.id for backup in whole), _of_whole(rule, whole, now), strict=True))
     newest = whole[0] if whole else None
     for backup in own:
-        if backup.id not in verdicts:
+        if backup.is_damaged:
+            verdicts[backup.id] = _of_damaged(rule, backup, whole, now)
+        elif backup.id not in verdicts:
             verdicts[backup.id] = _of_unfinished(backup, newest)
     foreign = {backup.id: Why.OTHER_POLICY if backup.policy_id else Why.MANUAL for backup in backups}
     return [(backup, (foreign | verdicts)[backup.id]) for backup in backups]
@@ -107,6 +118,20 @@ def _of_whole(rule: Rule, whole: Sequence[StoredBackup], now: datetime) -> Itera
             yield Why.RESTORING
         else:
             yield Why.BEYOND_DAYS if rule.number is None else Why.BEYOND_NUMBER
+
+
+def _of_damaged(rule: Rule, backup: StoredBackup, whole: Sequence[StoredBackup], now: datetime) -> Why:
+    """It takes no whole one's place."""
+    newer = _count_newer(backup, whole)
+    is_kept = (
+        newer < rule.number if rule.number is not None else now < backup.created_at + timedelta(days=rule.days or 0)
+    )
+    of_this_month = _month(backup.created_at, rule.zone) == _month(now, rule.zone)
+    if newer == 0 or is_kept or (rule.keep_first_of_month and of_this_month):
+        return Why.DAMAGED
+    if backup.is_restoring:
+        return Why.RESTORING
+    return Why.BEYOND_DAYS if rule.number is None else Why.BEYOND_NUMBER
 
 
 def _of_unfinished(backup: StoredBackup, newest: StoredBackup | None) -> Why:
@@ -135,7 +160,7 @@ def explain(
     forecasts = []
     for as_now, (backup, why) in zip(backups, found, strict=True):
         goes_at = next_run if why in GOES else None
-        if backup in own:
+        if backup in own or (backup.is_damaged and backup.policy_id == policy_id):
             goes_at = _run_that_takes(backup, own, rule, schedule, coming)
         being_made = as_now.status == BackupStatus.CREATING and as_now.policy_id == policy_id
         forecasts.append(Forecast(as_now, Why.BEING_MADE if being_made else why, goes_at))
@@ -151,11 +176,12 @@ def _run_that_takes(
         at = coming[0] if expires_at <= coming[0] else next_due(schedule, expires_at - _MOMENT)
     else:
         assert rule.number is not None
-        at = coming[max(0, rule.number - own.index(backup) - 1)]
+        at = coming[max(0, rule.number - _count_newer(backup, own) - 1)]
     if backup.is_restoring and at == coming[0]:
         at = next_due(schedule, at)
     month = _month(backup.created_at, rule.zone)
-    if rule.keep_first_of_month and _month(at, rule.zone) == month and _is_first(backup, own, rule.zone):
+    stays = backup.is_damaged or _is_first(backup, own, rule.zone)
+    if rule.keep_first_of_month and _month(at, rule.zone) == month and stays:
         return _first_run_after_month(schedule, at, rule.zone)
     return at
 
@@ -198,6 +224,10 @@ def _age_key(backup: StoredBackup) -> tuple[datetime, str]:
 
 def _newest_first(backups: Iterable[StoredBackup]) -> list[StoredBackup]:
     return sorted(backups, key=_age_key, reverse=True)
+
+
+def _count_newer(backup: StoredBackup, others: Sequence[StoredBackup]) -> int:
+    return sum(_age_key(other) > _age_key(backup) for other in others)
 
 
 def _month(moment: datetime, zone: tzinfo) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from openvbs.actions import policy_tasks
 from openvbs.actions.backups import list_backups
 from openvbs.actions.restores import restore_backup
+from openvbs.db import backups as backup_rows
 from openvbs.db import policies as policy_rows
 from openvbs.domain.backup import BackupQuery, NewRestore
 from openvbs.units import MIB
@@ -42,6 +43,32 @@ def test_a_worker_runs_a_policy_and_its_retention(working: Site) -> None:
     _, target, job = restore_backup(working.service, ALPHA, str(tasks[2].backup_id), NewRestore())
     working.succeeded(job)
     assert working.content(target.id) == working.content(volume.id)
+
+
+def test_a_run_takes_what_failed_and_leaves_what_a_check_found_damaged(working: Site) -> None:
+    """Damage may be mended, and then an administrator resets the backup."""
+    volume = working.new_volume()
+    policy = add_policy(working.service, ALPHA, volume.id, keep_number=2, is_on=False)
+
+    def run(number: int) -> str:
+        policy_tasks.run_policy(working.service, ALPHA, policy.id)
+        until(lambda: _none_is_open(working, policy.id), what="the run has ended")
+        tasks = tasks_of(working.service, ALPHA, policy.id)
+        assert len(tasks) == number
+        return str(max(tasks, key=lambda task: task.created_at).backup_id)
+
+    damaged = run(1)
+    reason = "A check found damage."
+    with working.database.write() as connection:
+        backup_rows.mark_damaged(connection, "alpha", damaged, reason, now=working.service.clock())
+    file = working.parts().files.volume(volume.id)
+    file.rename(f"{file}.away")
+    failed = run(2)
+    file.with_name(f"{file.name}.away").rename(file)
+    assert working.backup(failed).status == "error"
+    run(3)
+    until(lambda: working.backup(failed) is None, what="what failed is deleted")
+    assert working.backup(damaged).fail_reason == reason
 
 
 @pytest.mark.parametrize("seed", [1, *[pytest.param(seed, marks=pytest.mark.heavy) for seed in range(2, 6)]])

@@ -43,6 +43,7 @@ def disks(draw: st.DrawFn, now: datetime) -> list[StoredBackup]:
             policy_id=draw(st.sampled_from([POLICY] * 5 + [None, "another"])),
             created_at=now - age,
             is_restoring=draw(st.sampled_from([False] * 5 + [True])),
+            was_whole=draw(st.booleans()),
         )
         for number, age in enumerate(ages)
     ]
@@ -81,10 +82,16 @@ def test_what_retention_promises(data: st.DataObject, rule: Rule, now: datetime)
             continue
         assert backup.policy_id == POLICY, "made by hand or by another policy"
         assert backup.status in {"available", "error"}, "still being made or deleted"
-        if backup.status == "error":
+        if backup.status == "error" and not backup.was_whole:
             assert whole[0].created_at >= backup.created_at
             continue
         assert not backup.is_restoring
+        if backup.status == "error":
+            newer = [b for b in whole if (b.created_at, b.id) > (backup.created_at, backup.id)]
+            assert len(newer) >= (rule.number or 1)
+            assert rule.days is None or now - backup.created_at >= rule.days * DAY
+            assert not (rule.keep_first_of_month and month(backup.created_at, rule) == month(now, rule))
+            continue
         assert backup is not whole[0]
         if rule.number is not None:
             assert whole.index(backup) >= rule.number
@@ -100,6 +107,19 @@ def test_what_retention_promises(data: st.DataObject, rule: Rule, now: datetime)
         assert min(rule.number, len(whole)) <= len(kept) <= rule.number + spared
     if rule.days is not None:
         assert sum(now - b.created_at >= rule.days * DAY for b in kept[1:]) <= spared
+
+
+def test_no_run_takes_backups_that_were_damaged_at_once() -> None:
+    """The store may only be out of reach, or be mended: whole, all of them would have stayed."""
+    rule = Rule(number=30, days=None, keep_first_of_month=True, zone=UTC)
+    now = datetime(2026, 5, 2, tzinfo=UTC)
+    fields = {"name": None, "volume_id": "disk", "policy_id": POLICY, "is_restoring": False}
+    damaged = [
+        StoredBackup(id=f"{n:02}", status="error", was_whole=True, created_at=now - n * DAY, **fields)
+        for n in range(1, 30)
+    ]
+    newest = StoredBackup(id="newest", status="available", was_whole=True, created_at=now, **fields)
+    assert {why for _, why in judge(rule, POLICY, [newest, *damaged], now)} == {Why.NEWEST, Why.DAMAGED}
 
 
 @settings(deadline=None)
@@ -128,6 +148,7 @@ def played_out(
                 policy_id=POLICY,
                 created_at=at,
                 is_restoring=False,
+                was_whole=True,
             )
         )
         verdicts = judge(rule, POLICY, present, at)

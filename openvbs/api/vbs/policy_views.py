@@ -26,6 +26,7 @@ _WHY = {
     Why.RESTORING: "A restore of yours reads it; the run after the restore takes it.",
     Why.ONLY_FAILED: "It failed, and stays until a newer one is whole.",
     Why.FAILED: "It failed and a newer one is whole.",
+    Why.DAMAGED: "It was whole and is damaged; it goes when a whole one of its age would.",
     Why.BEYOND_NUMBER: "Not among the {number} newest.",
     Why.BEYOND_DAYS: "Not younger than {days} days.",
 }
