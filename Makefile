@@ -9,7 +9,7 @@ LISTEN ?= 127.0.0.1:8776
 # One process for each core, a file never split: most fixtures are of a module or of the session.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo serve test test-postgresql check fmt bench bench-api soak fuzz heavy tempest clean need-python need-mke2fs
+.PHONY: install demo serve test test-postgresql check fmt bench bench-api bench-index soak fuzz heavy tempest clean need-python need-mke2fs
 
 install: $(INSTALLED)
 

@@ -53,11 +53,6 @@ class Api:
         times = [process.cpu_times() for process in (found, *found.children(recursive=True))]
         return sum(used.user + used.system for used in times)
 
-    def serving_pid(self) -> int:
-        """The process that answers requests."""
-        (child,) = psutil.Process(self._process.pid).children()
-        return child.pid
-
     def site(self, token: str) -> Site:
         return Site(self.url, token)
 

@@ -26,11 +26,6 @@ def bind(**ids: str) -> Iterator[None]:
         _bound.reset(token)
 
 
-def bound() -> MappingProxyType[str, str]:
-    """The ids that are bound here; pass them to ``bind`` in another thread to go on under them."""
-    return _bound.get()
-
-
 def configure_process(process: str, level: str) -> None:
     """Send all logging of this process to stderr: as text when that is a terminal, else as JSON lines."""
     configure(level, as_json=not sys.stderr.isatty(), process=process)

@@ -3,7 +3,6 @@
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-TIB = 1024 * GIB
 
 
 def gib_ceil(size_bytes: int) -> int:

@@ -1,17 +1,12 @@
 """Look at jobs and cancel them."""
 
-from datetime import timedelta
-
 from openvbs.actions.service import Service, record
 from openvbs.auth.caller import Caller
 from openvbs.db import jobs, workers
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.errors import JobEnded, JobNotCancellable, JobNotFound
-from openvbs.domain.job import CANCELLABLE, ENDED, Job, JobQuery
+from openvbs.domain.job import CANCELLABLE, ENDED, WORKER_SILENT_MAX, Job, JobQuery
 from openvbs.domain.page import Page
-
-WORKER_SILENT_MAX = timedelta(seconds=60)
-"""A worker that was silent for longer is taken for dead."""
 
 
 def get_job(service: Service, caller: Caller, job_id: str) -> Job:
@@ -72,4 +67,4 @@ def worker_is_alive(service: Service) -> bool:
     with service.database.read() as connection:
         beats = workers.list_all(connection)
     now = service.clock()
-    return any(now - at < WORKER_SILENT_MAX for _, at in beats)
+    return any(now - at <= WORKER_SILENT_MAX for _, at in beats)

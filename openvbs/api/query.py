@@ -47,11 +47,11 @@ def is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def qbool(values: dict[str, str], key: str, *, default: bool = False) -> bool:
-    """``true`` or ``false`` in any letter case; anything else, also nothing at all, is 400."""
+def qbool(values: dict[str, str], key: str) -> bool:
+    """``true`` or ``false`` in any letter case, false if it is absent; anything else, also nothing at all, is 400."""
     text = values.get(key)
     if text is None:
-        return default
+        return False
     if text.lower() not in {"true", "false"}:
         raise _bad(key, f"must be true or false, not {text!r}")
     return text.lower() == "true"

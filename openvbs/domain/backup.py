@@ -16,15 +16,6 @@ class BackupStatus(StrEnum):
 
 RESTORING = "restoring"
 
-TRANSITIONS: dict[BackupStatus, frozenset[BackupStatus]] = {
-    BackupStatus.CREATING: frozenset({BackupStatus.AVAILABLE, BackupStatus.ERROR}),
-    BackupStatus.AVAILABLE: frozenset({BackupStatus.DELETING, BackupStatus.ERROR}),
-    BackupStatus.ERROR: frozenset({BackupStatus.DELETING, BackupStatus.AVAILABLE}),
-    BackupStatus.DELETING: frozenset({BackupStatus.ERROR}),
-}
-"""Which status may follow which; a deleted backup leaves the table's view altogether."""
-
-
 NO_VOLUME = "00000000-0000-0000-0000-000000000000"
 """The volume of an imported record until its data has said which it was."""
 

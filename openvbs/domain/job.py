@@ -1,8 +1,11 @@
 """A job: a long task whose request was accepted. Its id is the workflow's id and the API's job_id."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+WORKER_SILENT_MAX = timedelta(seconds=60)
+"""A worker that was silent for longer is taken for dead, and others take over its jobs."""
 
 
 class JobStatus(StrEnum):

@@ -43,22 +43,21 @@ def back_up(
     facts: BackupFacts,
     *,
     parent: str | None = None,
-    use_hints: bool = True,
     on_progress: OnProgress = ignore_progress,
     checkpoint: Checkpoint = never_stop,
 ) -> BackupRecord:
     """Store the volume, durably, and commit. If a backup of this id was committed already, that one is given.
 
-    With use_hints (and not facts.full) what the source says is the same as in the parent is taken over unread. If a
-    sample of it shows that this is not true, all is read, and stats.hints_wrong says so. If the work is stopped or
-    fails, what was stored is found again by the next try. LeaseLapsed may leave a backup that is not whole: the caller
-    tries again under the same id, which proves or mends it, or removes it.
+    Unless facts.full, what the source says is the same as in the parent is taken over unread. If a sample of it shows
+    that this is not true, all is read, and stats.hints_wrong says so. If the work is stopped or fails, what was stored
+    is found again by the next try. LeaseLapsed may leave a backup that is not whole: the caller tries again under the
+    same id, which proves or mends it, or removes it.
     """
     if present := earlier_commit(repository, facts.backup_id):
         return present
     with repository.working("backup") as lease:
         volume = _Upload(repository, source, lease, on_progress, checkpoint)
-        tree, stats = volume.run(parent if use_hints and not facts.full else None)
+        tree, stats = volume.run(None if facts.full else parent)
         return _commit(repository, BackupRecord(facts, stats, tree), lease)
 
 

@@ -73,7 +73,7 @@ class Codec:
         return end
 
     def open_block(self, stored: memoryview, *, wanted: BlockId, cipher: AESGCM) -> bytes:
-        """The bytes of the wanted block or page, or Corrupt. What is returned hashes to its id (I9)."""
+        """The bytes of the wanted block or page, or Corrupt or UnknownFormat. What is given hashes to its id (I9)."""
         header = parse_block_header(stored, block_bytes_max=self.block_bytes)
         end = BLOCK_HEADER.size + header.sealed_bytes
         if header.block_id != wanted or len(stored) != end:

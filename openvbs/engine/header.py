@@ -7,7 +7,7 @@ import msgspec
 from blake3 import blake3
 
 from openvbs.engine.errors import Corrupt, UnknownFormat, WrongKey
-from openvbs.engine.format import BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT, HEADER_MAGIC, HEADER_NAME
+from openvbs.engine.format import BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, FORMAT, HEADER_MAGIC, HEADER_NAME, KEY_VERSION
 from openvbs.engine.keys import ProjectKeys, RootKey, WrappedKey, derive_project_keys, unwrap_project_key
 
 
@@ -46,6 +46,10 @@ def unwrap_header(stored: bytes, root_key: RootKey) -> tuple[Header, bytes]:
         raise WrongKey(
             f"repository {header.repository_id} opens with root key {wanted}, and {root_key.key_id} was given; "
             "name the right key file"
+        )
+    if copies[0].key_version != KEY_VERSION:
+        raise UnknownFormat(
+            f"{HEADER_NAME} states key version {copies[0].key_version}; this program knows {KEY_VERSION}"
         )
     project_key = unwrap_project_key(
         copies[0], root_key, repository_id=header.repository_id, block_bytes=header.block_size_bytes

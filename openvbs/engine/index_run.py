@@ -30,7 +30,6 @@ _HEADER = struct.Struct("<8sIIIII36x")
 _PLACE = struct.Struct("<III")
 _PACK = struct.Struct("<16sII")
 _BUCKET = struct.Struct("<II")
-_RECORD_BYTES = ID_BYTES + _PLACE.size
 _BUCKET_ENTRIES = 16
 _BUCKET_BITS_MAX = 24
 _BUFFER_ENTRIES = 8192

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from openvbs.engine.errors import Corrupt, KeyUnusable
 from openvbs.engine.format import KEY_VERSION, OBJECT_NONCE
 from openvbs.engine.ids import PackId
+from openvbs.files import sync_folder
 
 KEY_BYTES = 32
 _KEY_LINE = re.compile(r"openvbs-root-1-([0-9a-f]{64})-([0-9a-f]{8})\n?")
@@ -86,11 +87,7 @@ def create_root_key(path: Path) -> RootKey:
             os.link(draft, path)
         finally:
             draft.unlink()
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path.parent)
     except OSError as error:
         raise KeyUnusable(f"cannot create the root key file {path}: {error.strerror}") from error
     return root_key_from_secret(secret)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
-from openvbs.domain.job import Job, JobKind, JobStatus
+from openvbs.domain.job import WORKER_SILENT_MAX, Job, JobKind, JobStatus
 from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
@@ -18,7 +18,6 @@ from openvbs.jobs.workflows import ENDED, Workflows
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-DEAD_AFTER_SECONDS = 60.0
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
@@ -53,10 +52,10 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             beats = dict(workers.list_all(connection))
-        alive = {worker_id for worker_id, at in beats.items() if not _is_older(at, now, DEAD_AFTER_SECONDS)}
+        alive = {worker_id for worker_id, at in beats.items() if now - at <= WORKER_SILENT_MAX}
         dead = self._workflows.executors() - alive - {self._worker_id}
         if dead:
-            log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), DEAD_AFTER_SECONDS)
+            log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), WORKER_SILENT_MAX.seconds)
             self._workflows.take_over(dead)
         forgotten = [worker_id for worker_id, at in beats.items() if now - at > FORGOTTEN_AFTER]
         if forgotten:

@@ -10,7 +10,6 @@ APPLICATION = "openvbs"
 APPLICATION_VERSION = "1"
 """Fixed, not derived from the code, so that a new release goes on with the jobs of the one before."""
 WORKFLOW = "run_job"
-SCHEMA = "dbos"
 
 BYTES_QUEUE = "openvbs-bytes"
 COPY_QUEUE = "openvbs-copies"

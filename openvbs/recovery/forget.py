@@ -13,7 +13,6 @@ No worker may run: each has the keys of the repositories that it worked with in 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,6 +22,7 @@ from openvbs.db import audit, forgetting, migrate, workers
 from openvbs.db.forgetting import Gone
 from openvbs.db.session import Database
 from openvbs.domain.audit import AuditAction, AuditEvent
+from openvbs.domain.job import WORKER_SILENT_MAX
 from openvbs.engine.format import HEADER_NAME
 from openvbs.engine.keys import RootKey
 from openvbs.engine.rewrap import destroy_key
@@ -33,7 +33,6 @@ from openvbs.stores.prefixed import prefixed
 OnRemoved = Callable[[int, int], None]
 """Told how many objects of how many have been removed."""
 
-_ALIVE = timedelta(seconds=60)
 _OPERATOR = "operator"
 
 
@@ -101,11 +100,11 @@ def _refuse_if_busy(connection: sa.Connection, place: Place, project_id: str) ->
     if not migrate.is_current(connection):
         raise ForgetRefused("the database is not that of this release: run 'openvbs migrate' first")
     now = place.clock()
-    alive = [worker_id for worker_id, at in workers.list_all(connection) if now - at < _ALIVE]
+    alive = [worker_id for worker_id, at in workers.list_all(connection) if now - at <= WORKER_SILENT_MAX]
     if alive:
         raise ForgetRefused(
-            f"a worker runs, or was killed less than {_ALIVE.seconds} s ago ({', '.join(alive)}), and it may have the "
-            "project's key in memory; stop the service first"
+            f"a worker runs, or was killed less than {WORKER_SILENT_MAX.seconds} s ago ({', '.join(alive)}), "
+            "and it may have the project's key in memory; stop the service first"
         )
     if forgetting.is_data_needed(connection, project_id):
         raise ForgetRefused(

@@ -8,7 +8,7 @@ anything ever again.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from openvbs.clock import Clock, utc_now
+from openvbs.clock import utc_now
 from openvbs.db import audit, backups, migrate, shares, store_records
 from openvbs.db.session import Database
 from openvbs.domain.audit import AuditAction, AuditEvent
@@ -36,11 +36,11 @@ class Rebuilt:
     problems: list[Problem] = field(default_factory=list)
 
 
-def rebuild(database: Database, found: Iterable[Found | Problem], *, clock: Clock = utc_now) -> Rebuilt:
+def rebuild(database: Database, found: Iterable[Found | Problem]) -> Rebuilt:
     """Write all that is found into a database that holds no backups yet. RebuildRefused if it does."""
     rebuilt = Rebuilt()
     seen: dict[str, str] = {}
-    now = clock()
+    now = utc_now()
     with database.write() as connection:
         if not migrate.is_current(connection):
             raise RebuildRefused("the database is not that of this release: run 'openvbs migrate' first")
@@ -86,7 +86,7 @@ def suspended_shares(database: Database) -> list[Share]:
 
 
 def accept_shares(
-    database: Database, wanted: Sequence[str], *, make_id: Callable[[], str], notifies: bool, clock: Clock = utc_now
+    database: Database, wanted: Sequence[str], *, make_id: Callable[[], str], notifies: bool
 ) -> list[Share]:
     """Let the shares with these ids grant again what they did, all or none; gives them. The owners are told.
 
@@ -99,27 +99,27 @@ def accept_shares(
             share = waiting.get(share_id)
             if share is not None:
                 backups.lock_row(connection, share.backup_id)
-            if share is None or not shares.accept(connection, share, now=clock()):
+            if share is None or not shares.accept(connection, share, now=utc_now()):
                 raise RebuildRefused(f"no share {share_id} waits to be accepted; nothing was changed")
-            audit.insert(connection, _event(share, make_id(), clock, notifies=notifies))
+            audit.insert(connection, _event(share, make_id(), notifies=notifies))
             accepted.append(share)
     return accepted
 
 
-def reject_shares(database: Database, *, clock: Clock = utc_now) -> int:
+def reject_shares(database: Database) -> int:
     """Let no share wait any more: they stay cancelled. Gives how many did."""
     with database.write() as connection:
         waiting = shares.suspended(connection)
         for backup_id in dict.fromkeys(share.backup_id for share in waiting):
             backups.lock_row(connection, backup_id)
-            shares.drop_suspended(connection, backup_id, now=clock())
+            shares.drop_suspended(connection, backup_id, now=utc_now())
     return len(waiting)
 
 
-def _event(share: Share, event_id: str, clock: Clock, *, notifies: bool) -> AuditEvent:
+def _event(share: Share, event_id: str, *, notifies: bool) -> AuditEvent:
     return AuditEvent(
         id=event_id,
-        at=clock(),
+        at=utc_now(),
         project_id=share.from_project_id,
         action=AuditAction.SHARE_CREATE,
         actor_project_id=share.from_project_id,

@@ -1,7 +1,6 @@
 """Volume bytes: what a backup reads and what a restore writes. Knows nothing of blocks, packs or HTTP."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -74,10 +73,3 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Give the target back."""
-
-
-class Freezer(Protocol):
-    """Makes a volume stand still for as long as the context lasts and hands out a Source of that moment."""
-
-    def frozen(self) -> AbstractContextManager[Source]:
-        """Freeze, give the source, and undo on exit whatever was done, in reverse order, also after an error."""

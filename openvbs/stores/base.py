@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openvbs.errors import OpenVbsError
-from openvbs.units import MIB
 
 Bytes = bytes | bytearray | memoryview
 """What may be stored. The caller may change a buffer again once the call has returned."""
 
-OBJECT_BYTES_MAX = 128 * MIB
 NAME_BYTES_MAX = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 

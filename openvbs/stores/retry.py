@@ -1,4 +1,4 @@
-"""Repeats what a store could not do for the moment. The only place that sleeps."""
+"""Repeats what a store could not do for the moment. The only place of the stores that sleeps."""
 
 import logging
 import random

@@ -47,9 +47,12 @@ def test_without_a_valid_token_401_in_the_shape_of_the_family(
     assert parts(answer.json()) == expected
 
 
-def test_a_token_without_a_project_is_403(alpha: Client) -> None:
+def test_a_token_without_a_project_is_403(alpha: Client, admin: Client) -> None:
     answer = alpha.send("GET", f"{SHARING}/detail", X_Project_Id="")
     assert (answer.status, answer.code) == (403, "VolumeBackup.0042")
+    for target in (f"/v2/{GAMMA}/backups", f"/v2/{GAMMA}/os-vendor-backup-sharing/detail", "/v3/backups"):
+        answer = admin.send("GET", target, X_Project_Id="")
+        assert (answer.status, answer.code) == (403, "VolumeBackup.0042"), target
 
 
 @pytest.mark.parametrize("project", [GAMMA, "x" * 65, "sp ace", "ümlaut"])

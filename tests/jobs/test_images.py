@@ -126,11 +126,13 @@ def test_bad_input_is_named(openvbs, image: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_registered_file_is_listed_and_registered_once(openvbs, working: Site, image: Path) -> None:
-    result = openvbs("register", image, "--project", PROJECT, "--name", "dev")
+    commands = ("--freeze-command", "stop it", "--thaw-command", "go on")
+    result = openvbs("register", image, "--project", PROJECT, "--name", "dev", *commands)
     assert result.exit_code == 0, result.output
     volume_id = result.stdout.split()[-1]
     volume = working.volume(volume_id)
     assert (volume.kind, volume.path, volume.size_bytes, volume.size_gib) == ("registered", str(image), 700 * MIB, 1)
+    assert (volume.freeze_command, volume.thaw_command) == ("stop it", "go on")
     listed = json.loads(openvbs("list", "--project", PROJECT, "--json").stdout)
     assert [row["path"] for row in listed if row["id"] == volume_id] == [str(image)]
     assert "is registered already" in openvbs("register", image, "--project", PROJECT).output

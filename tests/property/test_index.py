@@ -154,12 +154,14 @@ def test_processes_that_share_a_cache_answer_each_place_once(tmp_path):
     indexes = [Index(store, CODEC, tmp_path) for _ in range(3)]
     for index in indexes:
         index.refresh()
+    for index in indexes:
         index.settle()
-    third = Index(store, CODEC, tmp_path)
-    third.refresh()
+    assert len(list(tmp_path.iterdir())) == 3, "each was the first to read the segments"
+    last = Index(store, CODEC, tmp_path)
+    last.refresh()
     assert len(list(tmp_path.iterdir())) == 1
-    assert len(third.settle()) == 1
-    for index in [*indexes, third]:
+    assert len(last.settle()) == 1
+    for index in [*indexes, last]:
         assert sorted(place.pack_id for place in index.find_all(block_id(3))) == sorted([pack_id(2), pack_id(3)])
         index.refresh()
         index.close()

@@ -71,21 +71,6 @@ def test_a_backup_stopped_at_every_checkpoint_is_invisible_and_its_work_is_not_l
     assert call > 20
 
 
-def test_a_resume_stopped_again_and_again_gets_done():
-    with new_repository() as repository:
-        what = facts()
-        for _ in range(40):
-            try:
-                back_up(repository, BytesSource(CONTENT), what, checkpoint=stopping_at(15))
-            except Stopped:
-                continue
-            break
-        # Each try reads the volume from its beginning, so a stop at the same place gets no further; one without does.
-        record = back_up(repository, BytesSource(CONTENT), what)
-        assert record.stats.bytes_deduplicated > 0
-        assert restored(repository, what.backup_id) == CONTENT
-
-
 def stored_bytes(repository) -> int:
     return sum(info.size_bytes for info in repository.store.list("packs/"))
 

@@ -268,3 +268,10 @@ def test_the_cache_is_bounded() -> None:
         cache.put(str(number), Kept(b"x"))
     assert cache.get("0") is None
     assert cache.get("10049") == Kept(b"x")
+
+
+def test_our_memory_holds_no_token_ready_for_use() -> None:
+    cache = TokenCache(60)
+    cache.put("a-secret-token", Kept(b"what Keystone said"))
+    assert cache.get("a-secret-token") is not None
+    assert "a-secret-token" not in repr(dict(cache._entries))

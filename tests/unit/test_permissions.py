@@ -73,6 +73,17 @@ def test_a_file_that_is_missing_or_broken_stops_the_start(tmp_path: Path) -> Non
 
 
 def test_no_policy_file_lying_about_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "policy.yaml").write_text('"backup:delete": "@"\n')
-    monkeypatch.chdir(tmp_path)
+    """oslo.policy would look here, if it were let."""
+    (tmp_path / ".openvbs").mkdir()
+    (tmp_path / ".openvbs" / "policy.yaml").write_text('"backup:delete": "@"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert not allowed(Permissions(), caller("reader"), "backup:delete")
+
+
+def test_beside_an_operators_file_nothing_is_picked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oslo.policy adds what is in a folder policy.d, unless it is told otherwise."""
+    (tmp_path / ".openvbs" / "policy.d").mkdir(parents=True)
+    (tmp_path / ".openvbs" / "policy.d" / "more.yaml").write_text('"backup:delete": "@"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "policy.yaml").write_text('"share:create": "role:sharer"\n')
+    assert not allowed(Permissions(tmp_path / "policy.yaml"), caller("reader"), "backup:delete")

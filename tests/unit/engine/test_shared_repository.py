@@ -110,6 +110,13 @@ def test_a_lookup_that_began_before_segments_were_replaced_ends_well(shared, els
     assert check_structure(shared).ok
 
 
+def test_segments_that_are_replaced_while_they_are_read_are_not_missed(shared, elsewhere, store):
+    backup_id = back_up_bytes(elsewhere, random_bytes(20)).facts.backup_id
+    store.at_next_get(SEGMENTS, lambda: replace_segments(elsewhere, segment_sizes(store)))
+    shared.refresh()
+    assert shared.index.find(elsewhere.load_backup(backup_id).tree.root) is not None
+
+
 def test_a_refresh_that_fails_hides_nothing(shared, elsewhere, store):
     backup_id = back_up_bytes(shared, random_bytes(20)).facts.backup_id
     replace_segments(elsewhere, segment_sizes(store))
