@@ -72,4 +72,4 @@ def worker_is_alive(service: Service) -> bool:
     with service.database.read() as connection:
         beats = workers.list_all(connection)
     now = service.clock()
-    return any(now - at < WORKER_SILENT_MAX for _, at in beats)
+    return any(abs(now - at) < WORKER_SILENT_MAX for _, at in beats)

@@ -113,7 +113,7 @@ def check_database(config: Config) -> Iterator[Finding]:
         return
     age = utc_now() - health.last_heartbeat_at
     seconds = f"last heard of {age.total_seconds():.0f} s ago"
-    if age > _HEARTBEAT_AGE_MAX:
+    if abs(age) > _HEARTBEAT_AGE_MAX:
         yield Finding("worker", "FAIL", seconds, "no job runs: start openvbs serve or openvbs worker, read its log")
     else:
         yield Finding("worker", "ok", seconds)

@@ -118,11 +118,11 @@ def open_care(connection: sa.Connection, project_id: str, kind: JobKind) -> Job 
     return None if row is None else to_value(Job, row)
 
 
-def last_asked(connection: sa.Connection, kind: JobKind) -> dict[str, datetime]:
-    """When each project's last job of this kind was asked for."""
+def last_asked(connection: sa.Connection, kind: JobKind, *, until: datetime) -> dict[str, datetime]:
+    """When each project's last job of this kind was asked for, of those until then."""
     rows = connection.execute(
         sa.select(jobs.c.project_id, sa.func.max(jobs.c.created_at))
-        .where(jobs.c.kind == kind)
+        .where(jobs.c.kind == kind, jobs.c.created_at <= until)
         .group_by(jobs.c.project_id)
     )
     return dict(rows.all())

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 5.0
 DEAD_AFTER_SECONDS = 60.0
 FORGOTTEN_AFTER = timedelta(days=1)
+CLOCK_AHEAD_MAX = timedelta(hours=1)
+"""What is noted as later than this from now was noted with a wrong clock, and says nothing."""
 
 
 class Care:
@@ -54,12 +56,12 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             beats = dict(workers.list_all(connection))
-        alive = {worker_id for worker_id, at in beats.items() if not _is_older(at, now, DEAD_AFTER_SECONDS)}
+        alive = {worker_id for worker_id, at in beats.items() if not _is_far(at, now, DEAD_AFTER_SECONDS)}
         dead = self._workflows.executors() - alive - {self._worker_id}
         if dead:
             log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), DEAD_AFTER_SECONDS)
             self._workflows.take_over(dead)
-        forgotten = [worker_id for worker_id, at in beats.items() if now - at > FORGOTTEN_AFTER]
+        forgotten = [worker_id for worker_id, at in beats.items() if abs(now - at) > FORGOTTEN_AFTER]
         if forgotten:
             with self._parts.database.write() as connection:
                 for worker_id in forgotten:
@@ -134,10 +136,10 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             repositories = backups.repositories(connection)
-            collected = jobs.last_asked(connection, JobKind.COLLECT)
+            collected = jobs.last_asked(connection, JobKind.COLLECT, until=now + CLOCK_AHEAD_MAX)
         for repository_id in repositories:
             last = collected.get(repository_id)
-            if last is None or _is_older(last, now, self._parts.collect_every_seconds):
+            if last is None or _is_far(last, now, self._parts.collect_every_seconds):
                 with self._parts.database.write() as connection:
                     request_collection(connection, self._parts, repository_id)
 
@@ -146,12 +148,13 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             begun = backups.repositories_begun(connection)
-            checked = jobs.last_asked(connection, JobKind.CHECK)
+            checked = jobs.last_asked(connection, JobKind.CHECK, until=now + CLOCK_AHEAD_MAX)
         for repository_id, begun_at in begun.items():
-            if _is_older(checked.get(repository_id, begun_at), now, self._parts.check_every_seconds):
+            if _is_far(checked.get(repository_id, begun_at), now, self._parts.check_every_seconds):
                 with self._parts.database.write() as connection:
                     request_check(connection, self._parts, repository_id)
 
 
-def _is_older(at: datetime, now: datetime, seconds: float) -> bool:
-    return now - at > timedelta(seconds=seconds)
+def _is_far(at: datetime, now: datetime, seconds: float) -> bool:
+    """It is longer ago; or ahead by as much, which only a clock that was wrong can have said."""
+    return abs(now - at) > timedelta(seconds=seconds)
