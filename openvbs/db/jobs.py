@@ -58,6 +58,13 @@ def list_open(connection: sa.Connection) -> list[Job]:
     return [to_value(Job, row) for row in rows]
 
 
+def cancelled_while_waiting(connection: sa.Connection) -> list[Job]:
+    """Every job that was asked to stop and has not begun, oldest first."""
+    # IS_OPEN adds nothing, but without its very words SQLite reads the jobs of all times.
+    query = sa.select(jobs).where(IS_OPEN, jobs.c.status == JobStatus.INIT, jobs.c.cancel_requested_by.is_not(None))
+    return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.created_at))]
+
+
 def count_open(connection: sa.Connection) -> dict[str, int]:
     """How many jobs wait (INIT) and run (RUNNING)."""
     rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(IS_OPEN).group_by(jobs.c.status))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from openvbs.db import backups, jobs, workers
 from openvbs.domain.job import ENDED as ENDED_JOBS
-from openvbs.domain.job import Job, JobKind, JobStatus
+from openvbs.domain.job import Job, JobKind
 from openvbs.errors import OpenVbsError
 from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
@@ -111,11 +111,11 @@ class Care:
         They hold nothing but records. One that begins just now is a newer attempt: it is not touched, and looks itself.
         """
         with self._parts.database.read() as connection:
-            waiting = [job for job in jobs.list_open(connection) if job.status == JobStatus.INIT]
-        for job in waiting:
-            if job.cancel_requested_by is not None:
-                failure = failure_of(job.kind, Cancelled(job.cancel_requested_by))
-                end_as_failed(self._parts, RUNNERS[job.kind], job, failure)
+            cancelled = jobs.cancelled_while_waiting(connection)
+        for job in cancelled:
+            assert job.cancel_requested_by is not None
+            failure = failure_of(job.kind, Cancelled(job.cancel_requested_by))
+            end_as_failed(self._parts, RUNNERS[job.kind], job, failure)
 
     def sweep(self) -> None:
         """Remove the clones of jobs that have ended; a crash between the two left them."""
