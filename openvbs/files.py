@@ -1,6 +1,7 @@
 """Writing files that must be whole once they have their name, and small private ones that outlast a power cut."""
 
 import fcntl
+import glob
 import os
 import secrets
 from contextlib import suppress
@@ -52,7 +53,7 @@ def open_draft(folder: Path, prefix: str) -> tuple[Path, int]:
 def sweep_drafts(folder: Path, prefix: str) -> list[Path]:
     """Remove the drafts whose writers are gone; which they were. What cannot be opened or removed is left alone."""
     removed = []
-    for draft in folder.glob(f"{prefix}*"):
+    for draft in folder.glob(f"{glob.escape(prefix)}*"):
         with suppress(OSError):
             # In a folder for everybody it may be anybody's, and anything.
             descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

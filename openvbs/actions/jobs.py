@@ -5,7 +5,7 @@ from openvbs.auth.caller import Caller
 from openvbs.db import jobs, workers
 from openvbs.domain.audit import AuditAction
 from openvbs.domain.errors import JobEnded, JobNotCancellable, JobNotFound
-from openvbs.domain.job import CANCELLABLE, ENDED, WORKER_SILENT_MAX, Job, JobQuery
+from openvbs.domain.job import CANCELLABLE, ENDED, Job, JobQuery, is_alive
 from openvbs.domain.page import Page
 
 
@@ -67,4 +67,4 @@ def worker_is_alive(service: Service) -> bool:
     with service.database.read() as connection:
         beats = workers.list_all(connection)
     now = service.clock()
-    return any(now - at <= WORKER_SILENT_MAX for _, at in beats)
+    return any(is_alive(at, now) for _, at in beats)

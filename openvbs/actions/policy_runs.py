@@ -35,7 +35,7 @@ from openvbs.domain.policy import (
     TaskStatus,
 )
 from openvbs.domain.retention import GOES, judge
-from openvbs.domain.schedule import due_between, next_due
+from openvbs.domain.schedule import WAIT_MAX, due_between, next_due
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,12 @@ def make_due_tasks(service: Service, connection: sa.Connection, policy: Policy, 
 
     Of several due times the newest runs, if it is not missed or missed ones are caught up; the others are skipped.
     """
-    if policy.next_due_at is None or policy.next_due_at > now:
+    if policy.next_due_at is None:
+        return
+    if policy.next_due_at > now + WAIT_MAX:
+        _correct_next_due(connection, policy, now)
+        return
+    if policy.next_due_at > now:
         return
     oldest_kept = now - timedelta(days=service.run_rules.tasks_kept_days)
     due = due_between(policy.schedule, max(policy.next_due_at - _MOMENT, oldest_kept), now)
@@ -78,6 +83,13 @@ def make_due_tasks(service: Service, connection: sa.Connection, policy: Policy, 
                 still_open = "An earlier run on this disk has not ended." if volume_id in open_disks else None
                 tasks.append(new_task(service, policy, volume_id, at, now, skipped_because=reason or still_open))
     policy_tasks.insert(connection, tasks)
+    policies.update(connection, policy.id, next_due_at=next_due(policy.schedule, now))
+
+
+def _correct_next_due(connection: sa.Connection, policy: Policy, now: datetime) -> None:
+    """A look while the clock was far ahead must not keep the policy from running until that time has come."""
+    log.warning("policy %s was to run at %s, as no schedule says; a clock was wrong", policy.id, policy.next_due_at)
+    policy_tasks.forget_skipped(connection, policy.id, due_after=now)
     policies.update(connection, policy.id, next_due_at=next_due(policy.schedule, now))
 
 

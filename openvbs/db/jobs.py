@@ -58,6 +58,13 @@ def list_open(connection: sa.Connection) -> list[Job]:
     return [to_value(Job, row) for row in rows]
 
 
+def cancelled_while_waiting(connection: sa.Connection) -> list[Job]:
+    """Every job that was asked to stop and has not begun, oldest first."""
+    # IS_OPEN adds nothing, but without its very words SQLite reads the jobs of all times.
+    query = sa.select(jobs).where(IS_OPEN, jobs.c.status == JobStatus.INIT, jobs.c.cancel_requested_by.is_not(None))
+    return [to_value(Job, row) for row in connection.execute(query.order_by(jobs.c.created_at))]
+
+
 def count_open(connection: sa.Connection) -> dict[str, int]:
     """How many jobs wait (INIT) and run (RUNNING)."""
     rows = connection.execute(sa.select(jobs.c.status, sa.func.count()).where(IS_OPEN).group_by(jobs.c.status))
@@ -118,11 +125,11 @@ def open_care(connection: sa.Connection, project_id: str, kind: JobKind) -> Job 
     return None if row is None else to_value(Job, row)
 
 
-def last_asked(connection: sa.Connection, kind: JobKind) -> dict[str, datetime]:
-    """When each project's last job of this kind was asked for."""
+def last_asked(connection: sa.Connection, kind: JobKind, *, until: datetime) -> dict[str, datetime]:
+    """When each project's last job of this kind was asked for, of those until then."""
     rows = connection.execute(
         sa.select(jobs.c.project_id, sa.func.max(jobs.c.created_at))
-        .where(jobs.c.kind == kind)
+        .where(jobs.c.kind == kind, jobs.c.created_at <= until)
         .group_by(jobs.c.project_id)
     )
     return dict(rows.all())

@@ -10,6 +10,7 @@ from openvbs.db.rows import from_value, to_value
 from openvbs.db.session import lock
 from openvbs.db.tables import policies, policy_resources, policy_tags
 from openvbs.domain.policy import ListedPolicy, Policy
+from openvbs.domain.schedule import WAIT_MAX
 
 
 def insert(connection: sa.Connection, policy: Policy, tags: Mapping[str, str]) -> None:
@@ -63,9 +64,12 @@ def delete(connection: sa.Connection, policy_id: str) -> None:
 
 
 def due_ids(connection: sa.Connection, now: datetime, *, limit: int) -> list[str]:
-    """Policies with a due time that no task was made for yet, the earliest first."""
-    query = sa.select(policies.c.id).where(policies.c.next_due_at <= now).order_by(policies.c.next_due_at)
-    return list(connection.scalars(query.limit(limit)))
+    """Policies with a due time that no task was made for yet, the earliest first; then such as wait for too long."""
+    query = sa.select(policies.c.id).order_by(policies.c.next_due_at)
+    due = list(connection.scalars(query.where(policies.c.next_due_at <= now).limit(limit)))
+    # Not by OR, which would read the whole index at every look.
+    ahead = query.where(policies.c.next_due_at > now + WAIT_MAX).limit(limit - len(due))
+    return [*due, *connection.scalars(ahead)]
 
 
 def disks(connection: sa.Connection, policy_id: str) -> dict[str, datetime]:

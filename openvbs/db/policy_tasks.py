@@ -125,6 +125,12 @@ def update(connection: sa.Connection, task_id: str, **values: Any) -> None:
     connection.execute(policy_tasks.update().where(policy_tasks.c.id == task_id).values(**values))
 
 
+def forget_skipped(connection: sa.Connection, policy_id: str, *, due_after: datetime) -> None:
+    """Remove the policy's tasks of later due times that were skipped, so that these can still run."""
+    skipped = sa.and_(policy_tasks.c.policy_id == policy_id, policy_tasks.c.status == TaskStatus.SKIP)
+    connection.execute(policy_tasks.delete().where(skipped, policy_tasks.c.due_at > due_after))
+
+
 def forget(connection: sa.Connection, *, ended_before: datetime) -> int:
     """Remove tasks that ended before then; gives how many."""
     return connection.execute(policy_tasks.delete().where(policy_tasks.c.finished_at < ended_before)).rowcount

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 WORKER_SILENT_MAX = timedelta(seconds=60)
 """A worker that was silent for longer is taken for dead, and others take over its jobs."""
+CLOCK_AHEAD_MAX = timedelta(hours=1)
+"""What is noted as later than this from now was noted with a wrong clock, and says nothing."""
 
 
 class JobStatus(StrEnum):
@@ -92,3 +94,8 @@ class JobQuery:
     volume_id: str | None = None
     limit: int = 1000
     marker: str | None = None
+
+
+def is_alive(beat_at: datetime, now: datetime) -> bool:
+    """Is a worker that was last heard of then taken for alive?"""
+    return -CLOCK_AHEAD_MAX <= now - beat_at <= WORKER_SILENT_MAX

@@ -27,6 +27,8 @@ _DAY = timedelta(days=1)
 _MINUTES_A_DAY = 24 * 60
 _DAYS_BETWEEN_RUNS_MAX = 62
 """More than any schedule leaves out: even every 30 days is due on each day 1."""
+WAIT_MAX = timedelta(days=_DAYS_BETWEEN_RUNS_MAX + 1)
+"""No schedule is due next later than this after any moment."""
 _START_TIME = re.compile(r"([01][0-9]|2[0-3]):00", re.ASCII)
 _OFFSET = re.compile(r"UTC([+-])([0-9]{2}):(00|15|30|45)", re.ASCII)
 _OFFSET_MIN, _OFFSET_MAX = -12 * 60, 14 * 60

@@ -6,8 +6,8 @@ import socket
 from datetime import datetime, timedelta
 
 from openvbs.db import backups, jobs, workers
+from openvbs.domain.job import CLOCK_AHEAD_MAX, WORKER_SILENT_MAX, Job, JobKind, is_alive
 from openvbs.domain.job import ENDED as ENDED_JOBS
-from openvbs.domain.job import WORKER_SILENT_MAX, Job, JobKind, JobStatus
 from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.failures import Cancelled, Failure, JobFailed, failure_of
 from openvbs.jobs.parts import Parts
@@ -52,12 +52,12 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             beats = dict(workers.list_all(connection))
-        alive = {worker_id for worker_id, at in beats.items() if now - at <= WORKER_SILENT_MAX}
+        alive = {worker_id for worker_id, at in beats.items() if is_alive(at, now)}
         dead = self._workflows.executors() - alive - {self._worker_id}
         if dead:
             log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), WORKER_SILENT_MAX.seconds)
             self._workflows.take_over(dead)
-        forgotten = [worker_id for worker_id, at in beats.items() if now - at > FORGOTTEN_AFTER]
+        forgotten = [worker_id for worker_id, at in beats.items() if abs(now - at) > FORGOTTEN_AFTER]
         if forgotten:
             with self._parts.database.write() as connection:
                 for worker_id in forgotten:
@@ -103,11 +103,11 @@ class Care:
         They hold nothing but records. One that begins just now is a newer attempt: it is not touched, and looks itself.
         """
         with self._parts.database.read() as connection:
-            waiting = [job for job in jobs.list_open(connection) if job.status == JobStatus.INIT]
-        for job in waiting:
-            if job.cancel_requested_by is not None:
-                failure = failure_of(job.kind, Cancelled(job.cancel_requested_by))
-                end_as_failed(self._parts, RUNNERS[job.kind], job, failure)
+            cancelled = jobs.cancelled_while_waiting(connection)
+        for job in cancelled:
+            assert job.cancel_requested_by is not None
+            failure = failure_of(job.kind, Cancelled(job.cancel_requested_by))
+            end_as_failed(self._parts, RUNNERS[job.kind], job, failure)
 
     def sweep(self) -> None:
         """Remove the clones of jobs that have ended; a crash between the two left them."""
@@ -128,10 +128,10 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             repositories = backups.repositories(connection)
-            collected = jobs.last_asked(connection, JobKind.COLLECT)
+            collected = jobs.last_asked(connection, JobKind.COLLECT, until=now + CLOCK_AHEAD_MAX)
         for repository_id in repositories:
             last = collected.get(repository_id)
-            if last is None or _is_older(last, now, self._parts.collect_every_seconds):
+            if last is None or _is_far(last, now, self._parts.collect_every_seconds):
                 with self._parts.database.write() as connection:
                     request_collection(connection, self._parts, repository_id)
 
@@ -140,12 +140,13 @@ class Care:
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             begun = backups.repositories_begun(connection)
-            checked = jobs.last_asked(connection, JobKind.CHECK)
+            checked = jobs.last_asked(connection, JobKind.CHECK, until=now + CLOCK_AHEAD_MAX)
         for repository_id, begun_at in begun.items():
-            if _is_older(checked.get(repository_id, begun_at), now, self._parts.check_every_seconds):
+            if _is_far(checked.get(repository_id, begun_at), now, self._parts.check_every_seconds):
                 with self._parts.database.write() as connection:
                     request_check(connection, self._parts, repository_id)
 
 
-def _is_older(at: datetime, now: datetime, seconds: float) -> bool:
-    return now - at > timedelta(seconds=seconds)
+def _is_far(at: datetime, now: datetime, seconds: float) -> bool:
+    """It is longer ago; or ahead by as much, which only a clock that was wrong can have said."""
+    return abs(now - at) > timedelta(seconds=seconds)

@@ -6,20 +6,30 @@ two, or a failure of the disk, lets its line be written again: readers tell by t
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from openvbs.clock import monotonic_seconds
 from openvbs.db import audit
 from openvbs.db.session import Database
 from openvbs.domain.audit import AuditEvent
 from openvbs.files import sync_folder
 from openvbs.jobs.cadf import cadf_of
 
+log = logging.getLogger(__name__)
+
 AT_ONCE_MAX = 500
 LOOK_SECONDS = 1.0
+BUSY_SECONDS_MAX = 60.0
+"""How long others may have the file to themselves before the operator is told."""
+
+
+class _FileBusy(Exception):
+    """Somebody else has the file just now."""
 
 
 class Notifications:
@@ -29,12 +39,30 @@ class Notifications:
         """Without a path nothing is sent."""
         self._database = database
         self._path = path
+        self._busy_since: float | None = None
 
     def send_owed(self) -> None:
-        """Write the lines of all events that are owed, the oldest first. OSError leaves the rest owed."""
+        """Write the lines of all events that are owed, the oldest first.
+
+        OSError leaves the rest owed, and so does, without an error, somebody else who has the file just now.
+        """
         sent = AT_ONCE_MAX if self._path is not None else 0
-        while sent == AT_ONCE_MAX:
-            sent = self._send_some()
+        try:
+            while sent == AT_ONCE_MAX:
+                sent = self._send_some()
+        except _FileBusy:
+            self._note_busy()
+        else:
+            self._busy_since = None
+
+    def _note_busy(self) -> None:
+        """Another worker is soon done. What has the file for longer keeps all events from being sent."""
+        now = monotonic_seconds()
+        if self._busy_since is None:
+            self._busy_since = now
+        elif now - self._busy_since > BUSY_SECONDS_MAX:
+            self._busy_since = now
+            log.warning("audit events wait, since another process has kept %s locked for a while", self._path)
 
     def _send_some(self) -> int:
         assert self._path is not None
@@ -67,11 +95,14 @@ class Notifications:
 
 @contextmanager
 def _open_alone(path: Path) -> Iterator[FileIO]:
-    """The file, while nobody else has it so. Opened each time, so that it may be rotated away."""
+    """The file, while nobody else has it so, or _FileBusy. Opened each time, so that it may be rotated away."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _FileBusy from error
         if is_new:
             sync_folder(path.parent)
         yield file

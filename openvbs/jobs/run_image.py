@@ -18,7 +18,7 @@ from openvbs.jobs.run import Run
 from openvbs.jobs.run_volume import remove_failed_volume, volume_id_of, watch
 from openvbs.jobs.runner import Runner
 from openvbs.units import GIB
-from openvbs.volumes.copy import copy_file
+from openvbs.volumes.copy import copy_file, sweep_drafts_of
 from openvbs.volumes.images import ImageFormat, image_at
 
 
@@ -87,6 +87,7 @@ def _copy_out(run: Run) -> None:
         volume = find_volume(connection, run.job.volume_id)
     if not os.access(target.parent, os.W_OK):
         raise JobFailed(f"{target.parent} is not a directory that the service's user may write to")
+    sweep_drafts_of(target)
     if run.job.attempt > 1:
         thaw_again(volume)
     with standing_still(volume):
@@ -101,5 +102,9 @@ def _thaw(parts: Parts, job: Job) -> None:
     thaw_after_lost_attempts(parts.database, job, job.volume_id)
 
 
+def _undo_export(_parts: Parts, job: Job) -> None:
+    sweep_drafts_of(_path(job))
+
+
 IMPORT = Runner(work=_import, mark_failed=_import_failed, undo=_undo_import)
-EXPORT = Runner(work=_export, mark_failed=_export_failed, thaw=_thaw)
+EXPORT = Runner(work=_export, mark_failed=_export_failed, thaw=_thaw, undo=_undo_export)

@@ -64,19 +64,33 @@ class Worker:
             care = Care(self._parts, self._workflows, me)
             care.beat()
             self._workflows.launch(self.run_job, jobs_at_once=self._jobs_at_once)
-            # Beside the rest, since a slow store must not keep this worker from saying that it lives.
-            keeping = RecordKeeping(self._parts.database, self._parts.repositories)
-            keeper = threading.Thread(target=keeping.run, args=(self._parts.stopping,), daemon=True)
-            keeper.start()
+            beside = self._start_beside()
             try:
                 care.sweep()
                 self._tend(care, on_ready, stop_event)
             finally:
                 self._parts.stopping.set()
-                keeper.join(PARK_SECONDS_MAX / 5)
+                for thread in beside:
+                    thread.join(PARK_SECONDS_MAX / 10)
                 self._workflows.stop(seconds_max=PARK_SECONDS_MAX)
                 self._parts.repositories.close()
             self._do(care.leave)
+
+    def _start_beside(self) -> list[threading.Thread]:
+        """What has threads of its own, since a slow store or file must not keep this worker from saying it lives."""
+        keeping = RecordKeeping(self._parts.database, self._parts.repositories)
+        threads = [
+            threading.Thread(target=keeping.run, args=(self._parts.stopping,), daemon=True),
+            threading.Thread(target=self._send_notifications, daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _send_notifications(self) -> None:
+        while not self._parts.stopping.is_set():
+            self._do(self._notifications.send_owed)
+            self._parts.stopping.wait(NOTIFY_SECONDS)
 
     def _tend(self, care: Care, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
         duties = {
@@ -90,7 +104,6 @@ class Worker:
             self._parts.reserve.keep: CARE_SECONDS,
             self._scheduler.look: LOOK_SECONDS,
             self._scheduler.forget: FORGET_SECONDS,
-            self._notifications.send_owed: NOTIFY_SECONDS,
         }
         due = dict.fromkeys(duties, 0.0)
         is_ready = False

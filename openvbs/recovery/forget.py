@@ -22,7 +22,7 @@ from openvbs.db import audit, forgetting, migrate, workers
 from openvbs.db.forgetting import Gone
 from openvbs.db.session import Database
 from openvbs.domain.audit import AuditAction, AuditEvent
-from openvbs.domain.job import WORKER_SILENT_MAX
+from openvbs.domain.job import WORKER_SILENT_MAX, is_alive
 from openvbs.engine.format import HEADER_NAME
 from openvbs.engine.keys import RootKey
 from openvbs.engine.rewrap import destroy_key
@@ -100,7 +100,7 @@ def _refuse_if_busy(connection: sa.Connection, place: Place, project_id: str) ->
     if not migrate.is_current(connection):
         raise ForgetRefused("the database is not that of this release: run 'openvbs migrate' first")
     now = place.clock()
-    alive = [worker_id for worker_id, at in workers.list_all(connection) if now - at <= WORKER_SILENT_MAX]
+    alive = [worker_id for worker_id, at in workers.list_all(connection) if is_alive(at, now)]
     if alive:
         raise ForgetRefused(
             f"a worker runs, or was killed less than {WORKER_SILENT_MAX.seconds} s ago ({', '.join(alive)}), "

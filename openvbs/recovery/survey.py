@@ -1,7 +1,6 @@
 """What the service's records were, read from a store with the root key alone."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -89,10 +88,16 @@ def _survey_records(repository: Repository, name: str) -> Iterator[Found | Probl
         version, own = told.pop(backup_id, (0, None))
         yield _found(name, backup_id, record, version, own)
     for record_id, (version, imported) in told.items():
-        # Without its data or its reference it was about to go.
-        with suppress(BackupMissing):
-            if imported.reference_id in set(list_references(repository, imported.data_id)):
-                yield _found(name, record_id, repository.load_backup(imported.data_id), version, imported)
+        try:
+            if imported.reference_id not in set(list_references(repository, imported.data_id)):
+                continue  # without its reference it was about to go, as without its data
+            record = repository.load_backup(imported.data_id)
+        except BackupMissing:
+            continue
+        except (EngineError, StoreError) as error:
+            yield Problem(name, f"backup {record_id}, a record of {imported.data_id}, cannot be read: {error}")
+            continue
+        yield _found(name, record_id, record, version, imported)
 
 
 def _found(name: str, backup_id: str, record: BackupRecord, version: int, told: ToldRecord | None) -> Found:

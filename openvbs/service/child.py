@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _PROBE_SECONDS = 5
 _RESTART_SECONDS_MIN = 0.5
 _RESTART_SECONDS_MAX = 30
+_DOUBLINGS_MAX = 6
+"""By then the pause is at its longest. Doubled with every death there is, it ends as a number too large for a float."""
 _STEADY_SECONDS = 60
 
 
@@ -94,7 +96,7 @@ class Child:
 
     def _wait_before_restart(self, what: str) -> None:
         # A child that keeps dying is waited for longer and longer, but never given up.
-        pause = min(_RESTART_SECONDS_MIN * 2**self._deaths, _RESTART_SECONDS_MAX)
+        pause = min(_RESTART_SECONDS_MIN * 2 ** min(self._deaths, _DOUBLINGS_MAX), _RESTART_SECONDS_MAX)
         self._deaths += 1
         self.restart_at = monotonic_seconds() + pause
         self.forget()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvbs.files import open_draft, sync_folder
+from openvbs.files import open_draft, sweep_drafts, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 
@@ -51,7 +51,7 @@ def replacing(target: Path) -> Iterator[int]:
     After an error ``target`` is as before. A crash leaves at most a temporary file, which ``sweep_drafts``
     takes: the lock on it tells it from one that is still being written.
     """
-    temporary, descriptor = open_draft(target.parent, f"{TEMPORARY_PREFIX}{target.name}-")
+    temporary, descriptor = open_draft(target.parent, _draft_prefix(target))
     try:
         yield descriptor
         os.fsync(descriptor)
@@ -62,6 +62,15 @@ def replacing(target: Path) -> Iterator[int]:
     finally:
         os.close(descriptor)
     sync_folder(target.parent)
+
+
+def sweep_drafts_of(target: Path) -> None:
+    """Remove the temporary files that crashed writers of ``target`` left beside it."""
+    sweep_drafts(target.parent, _draft_prefix(target))
+
+
+def _draft_prefix(target: Path) -> str:
+    return f"{TEMPORARY_PREFIX}{target.name}-"
 
 
 def copy_file(source: Path, target: Path, *, size_bytes: int | None = None, watch: Watch = Watch()) -> None:

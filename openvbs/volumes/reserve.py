@@ -20,7 +20,7 @@ class Reserve:
 
     def keep(self) -> None:
         """Set the space aside if it is not, and if there is plenty left; else nothing is done."""
-        if self.path.exists():
+        if self._is_whole():
             return
         status = os.statvfs(self.path.parent)
         if status.f_bavail * status.f_frsize < 2 * RESERVE_BYTES:
@@ -33,6 +33,13 @@ class Reserve:
             self.release()
         finally:
             os.close(descriptor)
+
+    def _is_whole(self) -> bool:
+        """A kill between the making of the file and the end of its growth leaves a smaller one."""
+        try:
+            return self.path.stat().st_size >= RESERVE_BYTES
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give the space to whoever needs it now."""

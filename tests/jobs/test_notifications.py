@@ -1,5 +1,6 @@
 """Audit events on their way to the operator: each one's line is durable once, or owed."""
 
+import fcntl
 import json
 import os
 import threading
@@ -21,7 +22,10 @@ from openvbs.domain.share import ShareQuery
 from openvbs.jobs.cadf import cadf_of
 from openvbs.jobs.notifications import AT_ONCE_MAX, Notifications
 from tests.support.actions import add_backup, caller, made_service
+from tests.support.site import Site
+from tests.support.waiting import until
 
+WAIT_SECONDS_MAX = 30
 A, B = "a" * 32, "b" * 32
 ALPHA, BETA = (replace(caller(p), user_id=p[::-1], source_address="192.0.2.7") for p in (A, B))
 
@@ -137,6 +141,55 @@ def test_no_request_waits_while_the_file_is_synced(
     assert len(lines(file)) == 1
     Notifications(service.database, file).send_owed()
     assert len(lines(file)) == 2  # what came meanwhile is not taken for sent
+
+
+def test_who_has_the_file_keeps_no_worker_waiting(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_backup(service, A)
+    file = tmp_path / "cadf.log"
+    notifications = Notifications(service.database, file)
+    with file.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        sending = threading.Thread(target=notifications.send_owed, daemon=True)
+        sending.start()
+        sending.join(WAIT_SECONDS_MAX)
+        assert not sending.is_alive()
+        notifications.send_owed()
+        assert caplog.messages == []
+        monkeypatch.setattr("openvbs.jobs.notifications.BUSY_SECONDS_MAX", 0)
+        notifications.send_owed()
+        assert "cadf.log locked for a while" in caplog.text
+        assert len(owed(service)) == 1
+    notifications.send_owed()
+    assert len(lines(file)) == 1
+
+
+def test_a_disk_that_hangs_keeps_no_worker_from_its_other_duties(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.service = replace(site.service, audit_rules=AuditRules(notifies=True))
+    with site.database.write() as connection:
+        audit.insert(connection, add_event(site.service))
+    file = tmp_path / "cadf.log"
+    file.touch()
+    hangs, goes_on = threading.Event(), threading.Event()
+    sync = os.fsync
+
+    def hang_and_sync(descriptor: int) -> None:
+        if os.path.sameopenfile(descriptor, watched.fileno()):
+            hangs.set()
+            goes_on.wait(WAIT_SECONDS_MAX)
+        sync(descriptor)
+
+    with file.open() as watched:
+        monkeypatch.setattr("openvbs.jobs.notifications.os.fsync", hang_and_sync)
+        with site.worker(notify_file=file):  # on return it has been through all its duties
+            assert hangs.wait(WAIT_SECONDS_MAX)
+            assert file.stat().st_size > 0
+            assert len(owed(site.service)) == 1
+            goes_on.set()
+            until(lambda: not owed(site.service), what="the event is sent")
 
 
 def test_a_crash_after_the_sync_lets_the_line_be_written_again(

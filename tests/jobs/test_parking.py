@@ -1,8 +1,10 @@
 """Ending a worker parks its jobs; the next one goes on with them."""
 
 import threading
+from pathlib import Path
 
 from openvbs.actions.backups import create_backup
+from openvbs.actions.images import export_image
 from openvbs.actions.restores import restore_backup
 from openvbs.db import jobs, workers
 from openvbs.domain.backup import NewBackup, NewRestore
@@ -125,3 +127,19 @@ def test_a_device_that_a_killed_attempt_left_frozen_is_thawed_and_read_anew(site
     with site.worker():
         site.failed(job)
         assert log.read_text().split() == ["thaw"]
+
+
+def test_an_export_that_is_given_up_leaves_no_half_written_file(site: Site, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(MIB))
+    volume = site.register(disk, freeze_command=None, thaw_command=None)
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    job = export_image(site.service, ALPHA, volume.id, path=str(folder / "out.img"))
+    (folder / f".tmp-out.img-{'0' * 32}").write_bytes(b"half of the volume")
+    with site.database.write() as connection:
+        for _ in range(LOST_ATTEMPTS_MAX):
+            jobs.begin(connection, job.id, now=site.service.clock())
+    with site.worker():
+        site.failed(job)
+        assert list(folder.iterdir()) == []

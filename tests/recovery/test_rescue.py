@@ -23,7 +23,8 @@ from openvbs.domain.errors import BackupNotFound
 from openvbs.domain.share import Share
 from openvbs.engine.format import RECORDS, REFERENCES
 from openvbs.engine.keys import load_root_key
-from openvbs.engine.records import put_record
+from openvbs.engine.records import put_record, remove_record
+from openvbs.engine.references import add_reference, drop_reference
 from openvbs.engine.repository import open_repository
 from openvbs.jobs.record_keeping import RecordKeeping
 from openvbs.recovery.rebuild import (
@@ -249,6 +250,35 @@ def test_an_imported_record_whose_reference_was_dropped_is_gone(world: World, em
         reference.touch()
     assert rebuilt.backups == {"alpha": 2, "gamma": 1}
     assert record_of(empty, world.imported) is None
+
+
+@contextmanager
+def another_imported(world: World, record_id: str) -> Iterator[None]:
+    """A record of the plain backup's data, whose reference has the same id."""
+    own = record_of(world.site.service, world.imported)
+    assert own is not None
+    record = replace(own, id=record_id, data_id=world.plain.id, reference_id=record_id)
+    key = load_root_key(world.site.directory / "root.key")
+    with open_repository(prefixed(world.site.store, "alpha"), key) as repository:
+        add_reference(repository, world.plain.id, record_id)
+        put_record(repository, record_id, 1, told_of(record, [], deleted=False))
+        try:
+            yield
+        finally:
+            remove_record(repository.store, record_id)
+            drop_reference(repository.store, world.plain.id, record_id)
+
+
+def test_an_imported_backup_that_is_damaged_is_told_and_hides_no_other(world: World, empty: Service) -> None:
+    first = "00000000-0000-4000-8000-000000000000"  # the store lists it before the whole one
+    manifest = world.site.directory / "store" / "alpha" / "backups" / world.plain.id
+    with another_imported(world, first), spoiled(manifest):
+        rebuilt = rebuilt_in(world.site, empty)
+    assert rebuilt.backups == {"alpha": 1, "gamma": 1, "beta": 1}
+    assert record_of(empty, world.imported) is not None
+    of_alpha, of_beta = (problem.text for problem in rebuilt.problems)
+    assert of_alpha.startswith(f"backup {world.plain.id} cannot be read")
+    assert of_beta.startswith(f"backup {first}, a record of {world.plain.id}, cannot be read")
 
 
 def test_a_repository_of_another_root_key_hides_no_other(world: World, empty: Service) -> None:

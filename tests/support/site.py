@@ -74,7 +74,12 @@ class Site:
 
     @contextmanager
     def worker(
-        self, store: Store | None = None, *, jobs_at_once: int = JOBS_AT_ONCE, **values: object
+        self,
+        store: Store | None = None,
+        *,
+        jobs_at_once: int = JOBS_AT_ONCE,
+        notify_file: Path | None = None,
+        **values: object,
     ) -> Iterator[Parts]:
         """A worker in threads of this process; its jobs are parked at the end."""
         parts = self.parts(store, **values)
@@ -82,7 +87,7 @@ class Site:
         worker = Worker(
             parts,
             Scheduler(self.service),
-            Notifications(self.database, None),
+            Notifications(self.database, notify_file),
             directory=self.directory / "workers",
             jobs_at_once=jobs_at_once,
         )

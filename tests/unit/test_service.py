@@ -118,6 +118,16 @@ def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path, caplog: p
     os.close(made.lock)
 
 
+def test_a_child_that_can_never_be_started_is_not_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = Child("api", [str(tmp_path / "nothing")], None, os.open(tmp_path, os.O_RDONLY))
+    for _ in range(1100):  # more doublings than a float takes
+        made.start()
+    pauses = [record.args[-1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert pauses[:8] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30, 30]
+    assert set(pauses[8:]) == {30}
+    os.close(made.lock)
+
+
 def test_a_probe_of_nobody_is_false() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 from openvbs.volumes.copy import TEMPORARY_PREFIX, Watch, copy_file, replacing
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.reserve import RESERVE_BYTES, Reserve
 
 
 class StoppedError(Exception):
@@ -107,6 +108,20 @@ def test_a_missing_source_is_named(files, tmp_path):
     with pytest.raises(SourceError, match="nowhere cannot be read"):
         copy_file(tmp_path / "nowhere", tmp_path / "copy")
     assert names(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize("left_bytes", [None, 0, MIB])
+def test_space_is_set_aside_whatever_a_kill_left_of_it(tmp_path, left_bytes):
+    path = tmp_path / "reserve"
+    if left_bytes is not None:
+        path.write_bytes(bytes(left_bytes))
+    reserve = Reserve(path)
+    for _ in range(2):
+        reserve.keep()
+        assert path.stat().st_size == RESERVE_BYTES
+        assert path.stat().st_blocks * 512 >= RESERVE_BYTES
+    reserve.release()
+    assert not path.exists()
 
 
 def test_a_sweep_takes_what_a_crash_left_but_not_what_is_being_written(tmp_path):
