@@ -26,20 +26,16 @@ def create_app(service: Service, settings: Settings, authenticate: Authenticate)
     app = falcon.App(middleware=[Observe()])
     app.resp_options.default_media_type = cast("str", None)  # an empty answer has no type
     responders = _open_responders(service, settings)
-    offered: dict[str, set[str]] = {path: set(methods) for path, methods in responders.items()}
     for route in ROUTES:
         methods = responders.setdefault(route.path, {})
         assert route.method not in methods, route
         methods[route.method] = responder(route, service, settings, authenticate)
-        if not route.only_refuses:
-            offered.setdefault(route.path, set()).add(route.method)
-    for path, methods in responders.items():
+    for methods in responders.values():
         if "GET" in methods:
             methods["HEAD"] = methods["GET"]
-            offered[path].add("HEAD")
     for path, methods in responders.items():
         app.add_route(path, _resource(methods))
-    add_error_handlers(app, lambda path: _allowed(offered.get(path, set())))
+    add_error_handlers(app, lambda path: _allowed(responders.get(path, {})))
     return with_request_id(app)
 
 
@@ -88,5 +84,5 @@ def _not_allowed(_request: Request, _response: Response, **_params: str) -> None
     raise falcon.HTTPMethodNotAllowed([])
 
 
-def _allowed(methods: set[str]) -> str:
+def _allowed(methods: dict[str, Responder]) -> str:
     return ", ".join(method for method in _METHOD_ORDER if method in methods)

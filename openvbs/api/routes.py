@@ -26,8 +26,6 @@ class Route:
     """First microversion that has it; 404 below."""
     id_may_be_empty: bool = False
     """The handler itself answers for an empty segment; elsewhere that is 404."""
-    only_refuses: bool = False
-    """It answers 400 whatever comes, so Allow does not offer the method."""
 
 
 _JOB = "/jobs/{job_id}"
@@ -49,15 +47,15 @@ _VBS_ROUTES = (
     Route("GET", f"{_CLOUD}/quota", backups.quota, "quota:show", VBS),
     Route("GET", f"{_P2}/usage", backups.usage, "quota:show", VBS),
     # The word quota is no id either.
-    Route("POST", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS, only_refuses=True),
-    Route("DELETE", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS, only_refuses=True),
+    Route("POST", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
+    Route("DELETE", f"{_CLOUD}/quota", backups.delete, "backup:delete", VBS),
     Route("POST", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
     Route("DELETE", f"{_CLOUD}/{{backup_id}}", backups.delete, "backup:delete", VBS),
     Route("GET", f"{_CLOUD}/{{backup_id}}/tags", backups.show_tags, "backup:show", VBS, id_may_be_empty=True),
     Route("POST", f"{_CLOUD}/{{backup_id}}/restore", backups.restore, "backup:restore", VBS, id_may_be_empty=True),
     Route("POST", f"{_CLOUD}/{{backup_id}}/copy", backups.copy, "backup:copy", VBS),
     Route("POST", _SHARING, shares.share, "share:create", VBS),
-    Route("DELETE", _SHARING, shares.cancel_without_id, "share:cancel", VBS, only_refuses=True),
+    Route("DELETE", _SHARING, shares.cancel_without_id, "share:cancel", VBS),
     Route("GET", f"{_SHARING}/detail", shares.list_detail, "share:list", VBS),
     Route("GET", f"{_SHARING}/count", shares.count, "share:list", VBS),
     Route("GET", f"{_SHARING}/{{share_id}}", shares.show, "share:show", VBS),
