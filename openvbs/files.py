@@ -4,7 +4,8 @@ import fcntl
 import glob
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -13,18 +14,28 @@ def write_private(path: Path, text: str) -> None:
 
     The folder must exist. A crash may also leave a ``.tmp-`` file beside it, which nothing reads.
     """
-    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path, f".tmp-{path.name}-") as descriptor, open(descriptor, "wb", closefd=False) as file:
+        file.write(text.encode())
     sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(target: Path, draft_prefix: str) -> Iterator[int]:
+    """A descriptor of a draft beside the target that gets its name at the end, flushed and at once.
+
+    After an error the target is as before. The name is not durable until ``sync_folder``. A crash leaves at most the
+    draft, which ``sweep_drafts`` takes.
+    """
+    draft, descriptor = open_draft(target.parent, draft_prefix)
+    try:
+        yield descriptor
+        os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)  # it may have got its name already
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

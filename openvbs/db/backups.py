@@ -272,7 +272,7 @@ def free_id(connection: sa.Connection, backup_id: str) -> bool:
     return connection.scalar(sa.select(backups.c.id).where(backups.c.id == backup_id)) is None
 
 
-def await_purge(connection: sa.Connection, backup_id: str) -> None:
+def purge_again(connection: sa.Connection, backup_id: str) -> None:
     """If the record has gone, let its data go once more: some may have been stored since."""
     has_gone = sa.and_(backups.c.id == backup_id, backups.c.deleted_at.is_not(None))
     connection.execute(backups.update().where(has_gone).values(purged_at=None))

@@ -106,29 +106,25 @@ def _of_whole(rule: Rule, whole: Sequence[StoredBackup], now: datetime) -> Itera
     """Of the whole backups of the policy, the newest first."""
     protected = _first_of_month(whole, now, rule.zone) if rule.keep_first_of_month else None
     for rank, backup in enumerate(whole):
-        if rank == 0:
-            yield Why.NEWEST
-        elif rule.number is not None and rank < rule.number:
-            yield Why.WITHIN_NUMBER
-        elif rule.days is not None and now < backup.created_at + timedelta(days=rule.days):
-            yield Why.WITHIN_DAYS
-        elif backup is protected:
-            yield Why.FIRST_OF_MONTH
-        elif backup.is_restoring:
-            yield Why.RESTORING
-        else:
-            yield Why.BEYOND_DAYS if rule.number is None else Why.BEYOND_NUMBER
+        yield _by_rule(rule, rank, backup, now, is_protected=backup is protected) if rank else Why.NEWEST
 
 
 def _of_damaged(rule: Rule, backup: StoredBackup, whole: Sequence[StoredBackup], now: datetime) -> Why:
     """It takes no whole one's place."""
     newer = _count_newer(backup, whole)
-    is_kept = (
-        newer < rule.number if rule.number is not None else now < backup.created_at + timedelta(days=rule.days or 0)
-    )
-    of_this_month = _month(backup.created_at, rule.zone) == _month(now, rule.zone)
-    if newer == 0 or is_kept or (rule.keep_first_of_month and of_this_month):
-        return Why.DAMAGED
+    is_protected = rule.keep_first_of_month and _month(backup.created_at, rule.zone) == _month(now, rule.zone)
+    why = _by_rule(rule, newer, backup, now, is_protected=is_protected)
+    return why if newer and (why in GOES or why is Why.RESTORING) else Why.DAMAGED
+
+
+def _by_rule(rule: Rule, newer: int, backup: StoredBackup, now: datetime, *, is_protected: bool) -> Why:
+    """Of a backup than which so many whole ones are newer."""
+    if rule.number is not None and newer < rule.number:
+        return Why.WITHIN_NUMBER
+    if rule.days is not None and now < backup.created_at + timedelta(days=rule.days):
+        return Why.WITHIN_DAYS
+    if is_protected:
+        return Why.FIRST_OF_MONTH
     if backup.is_restoring:
         return Why.RESTORING
     return Why.BEYOND_DAYS if rule.number is None else Why.BEYOND_NUMBER

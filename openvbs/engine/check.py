@@ -8,7 +8,6 @@ from openvbs.engine.check_walk import Walk
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import DAMAGE, LEASES, PACKS, RECORDS, ObjectKind, parse_pack_name
 from openvbs.engine.ids import BlockId, PackId
-from openvbs.engine.index import segment_sizes
 from openvbs.engine.leases import Lease
 from openvbs.engine.pack_table import PackTable, side_by_side
 from openvbs.engine.progress import Checkpoint, OnProgress, ignore_progress, never_stop
@@ -49,7 +48,7 @@ def check_data(
         look = _looking_at(lease, checkpoint)
         broken = _check_objects(repository, sizes, report, look)
         begun = state or begin_check(repository)
-        work = DataCheck(repository, lease, begun, on_state=on_state, on_progress=on_progress, checkpoint=checkpoint)
+        work = DataCheck(repository, begun, on_state=on_state, on_progress=on_progress, checkpoint=look)
         bad = work.check(sizes, {pack for pack, size in broken.items() if not size}, report)
         Walk(repository, broken, bad, look).walk(present, report)
         lease.check_stored()
@@ -113,14 +112,9 @@ def _listed(repository: Repository, report: CheckReport) -> Iterator[tuple[PackI
 
 
 def _check_segments(repository: Repository, report: CheckReport, checkpoint: Checkpoint) -> None:
-    """Those that the index took from a cache may have been damaged since."""
-    for segment in sorted(segment_sizes(repository.store).keys() - repository.index.damaged.keys()):
+    for segment, error in repository.index.try_segments():
         checkpoint()
-        try:
-            repository.index.read_segment(segment)
-        except ObjectMissing:
-            continue  # a collection replaced it
-        except EngineError as error:
+        if error is not None:
             report.note(f"index segment {segment.hex()} is damaged, and a cache still has it: {error}")
 
 

@@ -14,7 +14,6 @@ from openvbs.engine.errors import EngineError
 from openvbs.engine.format import PACK_HEADER, pack_header, pack_name
 from openvbs.engine.ids import BlockId, PackId
 from openvbs.engine.index_run import Place
-from openvbs.engine.leases import Lease
 from openvbs.engine.pack import listing_of, open_pack
 from openvbs.engine.pack_table import PackTable
 from openvbs.engine.progress import Checkpoint, OnProgress, Progress
@@ -67,7 +66,6 @@ class DataCheck:
     def __init__(
         self,
         repository: Repository,
-        lease: Lease,
         state: CheckState,
         *,
         on_state: OnState,
@@ -75,7 +73,6 @@ class DataCheck:
         checkpoint: Checkpoint,
     ) -> None:
         self._repository = repository
-        self._lease = lease
         self._state = state
         self._on_state = on_state
         self._on_progress = on_progress
@@ -131,7 +128,6 @@ class DataCheck:
                 if not waiting:
                     return
                 wait(list(waiting)[:1], _WAIT_SECONDS)
-                self._lease.check()
                 self._checkpoint()
                 if waiting[0].done():
                     yield waiting.popleft().result()

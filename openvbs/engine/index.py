@@ -113,6 +113,21 @@ class Index:
         name = SEGMENTS + segment.hex()
         return parse_segment(self._codec.open_object(name, ObjectKind.SEGMENT, self._store.get(name)))
 
+    def try_segments(self) -> Iterator[tuple[bytes, EngineError | None]]:
+        """Open every segment in the store but those that are known to be damaged; which it was, and why not.
+
+        One that the index took from a cache may have been damaged since. One that a collection replaced is left out.
+        """
+        for segment in sorted(segment_sizes(self._store).keys() - self.damaged.keys()):
+            try:
+                self.read_segment(segment)
+            except ObjectMissing:
+                continue
+            except EngineError as error:
+                yield segment, error
+            else:
+                yield segment, None
+
     def listing(self, pack: PackId) -> PackListing:
         """What the segments say of a pack; nothing if none names it."""
         for segment in self.segments_naming(frozenset([pack])):

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from openvbs.engine.format import ID_BYTES
 from openvbs.engine.ids import BlockId, PackId
-from openvbs.files import open_draft, sweep_drafts
+from openvbs.files import replacing, sweep_drafts
 
 _MAGIC = b"OVBSRUN1"
 _HEADER = struct.Struct("<8sIIIII36x")
@@ -157,8 +157,7 @@ def write_run(
     buckets_at, ids_at, places_at, table_at, names_at = _layout(capacity, len(packs), bits)
     counts = array("I", bytes(4 * ((1 << bits) + 1)))
     sweep_drafts(path.parent, _DRAFT)
-    draft, descriptor = open_draft(path.parent, _DRAFT)
-    try:
+    with replacing(path, _DRAFT) as descriptor:
         entries = 0
         shift = 32 - bits
         for batch in _batched(records):
@@ -179,13 +178,6 @@ def write_run(
         _write_at(descriptor, b"".join(names), names_at)
         header = _HEADER.pack(_MAGIC, entries, capacity, len(packs), len(names), bits)
         _write_at(descriptor, header, 0)
-        os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)  # it may have got its name already
-        raise
-    finally:
-        os.close(descriptor)
     return IndexRun(path)
 
 

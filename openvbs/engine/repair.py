@@ -7,10 +7,8 @@ from openvbs.engine.condemned import list_collections, pack_ids, read_collection
 from openvbs.engine.errors import EngineError
 from openvbs.engine.format import COLLECTIONS, SEGMENTS, ObjectKind, PackListing
 from openvbs.engine.ids import PackId
-from openvbs.engine.index import segment_sizes
 from openvbs.engine.pack import read_listing
 from openvbs.engine.presence import stored_packs
-from openvbs.engine.progress import Checkpoint, never_stop
 from openvbs.engine.repository import Repository
 from openvbs.stores.base import ObjectMissing
 
@@ -30,25 +28,26 @@ class RepairReport:
     """Packs whose directory cannot be read; what they hold stays out of the index."""
 
 
-def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop) -> RepairReport:
+def repair_index(repository: Repository) -> RepairReport:
     """Name every pack that no good segment names in a new one, then remove the segments that cannot be opened.
 
     Runs beside everything. A crash leaves more segments than needed.
     """
     report = RepairReport()
     with repository.working("repair"):
-        damaged = _damaged_segments(repository, checkpoint)
-        settled = {row.pack_id for row in repository.index.pack_rows() if row.segment not in damaged}
+        index = repository.index
+        damaged = {*index.damaged, *(segment for segment, error in index.try_segments() if error is not None)}
+        settled = {row.pack_id for row in index.pack_rows() if row.segment not in damaged}
         settled |= _doomed_packs(repository)
         found: list[PackListing] = []
-        for listing in _list_packs(repository, settled, report, checkpoint):
+        for listing in _list_packs(repository, settled, report):
             found.append(listing)
             if len(found) == _SEGMENT_PACKS:
-                repository.index.write_segment(found)
+                index.write_segment(found)
                 report.packs_listed += len(found)
                 found = []
         if found:
-            repository.index.write_segment(found)
+            index.write_segment(found)
             report.packs_listed += len(found)
         for segment in damaged:
             repository.store.delete(SEGMENTS + segment.hex())
@@ -63,34 +62,17 @@ def repair_index(repository: Repository, *, checkpoint: Checkpoint = never_stop)
     return report
 
 
-def _list_packs(
-    repository: Repository, settled: set[PackId], report: RepairReport, checkpoint: Checkpoint
-) -> Iterator[PackListing]:
+def _list_packs(repository: Repository, settled: set[PackId], report: RepairReport) -> Iterator[PackListing]:
     """What every other pack in the store says it holds."""
     for pack, _ in stored_packs(repository):
         if pack in settled:
             continue
-        checkpoint()
         try:
             yield read_listing(repository.store, repository.codec, pack)
         except ObjectMissing:
             continue  # a collection deleted it just now
         except EngineError as error:
             report.problems.append(str(error))
-
-
-def _damaged_segments(repository: Repository, checkpoint: Checkpoint) -> set[bytes]:
-    """Segments that cannot be opened; those that the index took from a cache may have been damaged since."""
-    damaged = set(repository.index.damaged)
-    for segment in sorted(segment_sizes(repository.store).keys() - damaged):
-        checkpoint()
-        try:
-            repository.index.read_segment(segment)
-        except ObjectMissing:
-            continue  # a collection replaced it
-        except EngineError:
-            damaged.add(segment)
-    return damaged
 
 
 def _doomed_packs(repository: Repository) -> frozenset[PackId]:

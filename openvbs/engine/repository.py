@@ -168,7 +168,7 @@ class Repository:
             more = {
                 pack: blocks
                 for pack, blocks in found.items()
-                if joined(blocks, known.get(pack, frozenset())) != known.get(pack, frozenset())
+                if joined(blocks, before := known.get(pack, frozenset())) != before
             }
             self.index.damage = {**known, **add_damage(self.store, self.codec, more)}
 

@@ -52,7 +52,7 @@ def count_stored(connection: sa.Connection, parts: Parts, job: Job, made: dict[s
 
 def make_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Failure) -> None:
     """Nothing of it is to be seen but the record. Of one that was deleted meanwhile, a collection lets the data go."""
-    backups.await_purge(connection, backup_id_of(job))
+    backups.purge_again(connection, backup_id_of(job))
     backups.update(
         connection,
         backup_id_of(job),

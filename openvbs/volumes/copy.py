@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvbs.files import open_draft, sweep_drafts, sync_folder
+from openvbs import files
+from openvbs.files import sweep_drafts, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 
@@ -48,19 +49,10 @@ class Watch:
 def replacing(target: Path) -> Iterator[int]:
     """A descriptor of a new private file that becomes ``target`` at the end, durably and at once.
 
-    After an error ``target`` is as before. A crash leaves at most a temporary file, which ``sweep_drafts``
-    takes: the lock on it tells it from one that is still being written.
+    After an error ``target`` is as before. A crash leaves at most a draft, which ``sweep_drafts`` takes.
     """
-    temporary, descriptor = open_draft(target.parent, _draft_prefix(target))
-    try:
+    with files.replacing(target, _draft_prefix(target)) as descriptor:
         yield descriptor
-        os.fsync(descriptor)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
     sync_folder(target.parent)
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -89,20 +89,6 @@ def test_automatic_backups_do_not_count_for_the_ceiling_of_a_volume(service: Ser
     with pytest.raises(errors.BackupsPerVolumeExceeded):
         backup_actions.create_backup(workers.service, ALPHA, NewBackup(volume_id=volume))
     assert len(backups_of(service, ALPHA, volume)) == 4
-
-
-@pytest.mark.parametrize("wrong", [START + 100 * DAY, utc("2038-01-19T03:14")])
-def test_a_look_with_a_clock_far_ahead_silences_no_policy(
-    service: Service, workers: Workers, wrong: datetime, caplog: pytest.LogCaptureFixture
-) -> None:
-    policy = add_policy(service, ALPHA, add_volume(service, "alpha"))
-    workers.run_at(wrong)
-    workers.at(START + HOUR)
-    assert "a clock was wrong" in caplog.text
-    for day in range(20):
-        workers.run_at(DUE + day * DAY)
-    ran = {task.due_at for task in tasks_of(service, ALPHA, policy.id) if task.status == "EXECUTE_SUCCESS"}
-    assert ran >= {DUE + day * DAY for day in range(20)}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ T = TypeVar("T")
 _VOLUMES: tuple[tuple[Version, type[schemas.VolumeFields]], ...] = (
     ((3, 53), schemas.VolumeV353), ((3, 47), schemas.VolumeV347), (VERSION_MIN, schemas.VolumeV30)
 )  # fmt: skip
+_BACKUPS: tuple[tuple[Version, type[schemas.BackupV30]], ...] = (
+    ((3, 51), schemas.BackupV351), ((3, 43), schemas.BackupV343), (VERSION_MIN, schemas.BackupV30)
+)  # fmt: skip
 _CHANGE_SAYS_SOMETHING_FROM = (3, 53)
 
 
@@ -27,13 +30,7 @@ def backup(call: Call) -> NewBackup:
     """POST backups."""
     if not call.is_v3:
         return _backup_v2(call)
-    kind = (
-        schemas.BackupV351
-        if call.version >= (3, 51)
-        else schemas.BackupV343
-        if call.version >= (3, 43)
-        else schemas.BackupV30
-    )
+    kind = _since(call, _BACKUPS)
     fields = _envelope(call, "backup", kind)
     incremental = _bool("incremental", fields.incremental)
     return NewBackup(
@@ -48,6 +45,11 @@ def backup(call: Call) -> NewBackup:
         full=not incremental,
         force=_bool("force", fields.force),
     )
+
+
+def _since(call: Call, kinds: tuple[tuple[Version, T], ...]) -> T:
+    """The kind of the call's microversion; the newest comes first."""
+    return next(kind for since, kind in kinds if call.version >= since)
 
 
 def _backup_v2(call: Call) -> NewBackup:
@@ -82,7 +84,7 @@ def restore(call: Call) -> NewRestore:
 
 def volume(call: Call) -> NewVolume:
     """POST volumes."""
-    kind = next(kind for since, kind in _VOLUMES if call.version >= since) if call.is_v3 else schemas.VolumeV2
+    kind = _since(call, _VOLUMES) if call.is_v3 else schemas.VolumeV2
     fields = _envelope(call, "volume", kind, beside=schemas.BESIDE_VOLUME)
     if isinstance(fields, schemas.VolumeV30) and fields.backup_id:
         raise _bad("backup_id", "is known from microversion 3.47 on")
