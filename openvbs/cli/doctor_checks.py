@@ -24,7 +24,7 @@ from openvbs.errors import OpenVbsError
 from openvbs.identity.authtoken import authtoken_conf
 from openvbs.identity.catalog import entries, trap
 from openvbs.service.child import answers
-from openvbs.stores.urls import open_store
+from openvbs.stores.urls import folder_of, open_store
 from openvbs.units import GIB
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -121,7 +121,7 @@ def check_database(config: Config) -> Iterator[Finding]:
 
 def check_store(config: Config) -> Iterator[Finding]:
     """An object can be written, read back and removed; there is room for more."""
-    folder = None if "://" in config.store_url else Path(config.store_url)
+    folder = folder_of(config.store_url)
     if folder is not None and not folder.is_dir():
         yield Finding("store", "FAIL", f"{folder} is not there", "mount it, or make it if there are no backups yet")
         return

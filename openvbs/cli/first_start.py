@@ -1,13 +1,11 @@
 """What a service needs on disk before its first process starts."""
 
-from pathlib import Path
-
 import click
 
 from openvbs.config import Config, ConfigError
 from openvbs.engine.keys import create_root_key, load_root_key
 from openvbs.identity.accounts import ensure_passwords, wanted
-from openvbs.stores.urls import open_store
+from openvbs.stores.urls import folder_of, open_store
 
 _FIRST_START = """\
 A root key was made: {file}
@@ -29,8 +27,8 @@ def ensure_root_key(config: Config) -> None:
     if _store_in_use(config):
         rule = f"{file} is missing, but the store {config.store_url} holds backups made with it; copy the key back"
         raise ConfigError("[store] root_key_file", rule)
-    if "://" not in config.store_url:
-        Path(config.store_url).mkdir(parents=True, exist_ok=True)  # so that one that is missing later is not mounted
+    if folder := folder_of(config.store_url):
+        folder.mkdir(parents=True, exist_ok=True)  # so that one that is missing later is not mounted
     create_root_key(file)
     click.echo(_FIRST_START.format(file=file, data_dir=config.data_dir))
 

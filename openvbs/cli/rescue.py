@@ -27,7 +27,7 @@ from openvbs.recovery.survey import Found, Problem, survey
 from openvbs.service.folder import DataFolder, refuse_root
 from openvbs.stores.base import Store
 from openvbs.stores.prefixed import prefixed
-from openvbs.stores.urls import open_store
+from openvbs.stores.urls import folder_of, open_store
 
 _PATH = click.Path(path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -58,14 +58,14 @@ def rescue(context: click.Context) -> None:
 
 @contextmanager
 def _opened(place: str, key_file: Path | None) -> Iterator[tuple[Store, RootKey]]:
-    folder = Path(place)
-    is_data_dir = "://" not in place and (folder / "store").is_dir()
+    folder = folder_of(place)
+    data_dir = folder if folder and (folder / "store").is_dir() else None
     if key_file is None:
-        if not is_data_dir or not (folder / "root.key").exists():
+        if not data_dir or not (data_dir / "root.key").exists():
             raise RescueMisplaced(f"{place} holds no root.key; say with --key-file where the root key is")
-        key_file = folder / "root.key"
+        key_file = data_dir / "root.key"
     root_key = load_root_key(key_file)
-    with closing(open_store(str(folder / "store") if is_data_dir else place)) as store:
+    with closing(open_store(str(data_dir / "store") if data_dir else place)) as store:
         yield store, root_key
 
 

@@ -120,7 +120,7 @@ class LocalStore:
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and those above it, durably."""
         is_ours = folder == self._root or self._root in folder.parents
-        if not is_ours and folder.exists():
+        if folder == folder.parent or (not is_ours and folder.exists()):
             return
         self._make_folder(folder.parent)
         with suppress(FileExistsError):

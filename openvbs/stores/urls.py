@@ -16,14 +16,19 @@ class BadUrl(OpenVbsError):
     """The place of a store is neither a directory nor s3://bucket/prefix."""
 
 
+def folder_of(url: str) -> Path | None:
+    """The directory that the store is; None for one that is elsewhere."""
+    return None if "://" in url else Path(url)
+
+
 def open_store(url: str) -> Store:
     """The store at a directory, made at the first write, or in a bucket; with retries.
 
     For a bucket, the usual AWS_* environment variables give endpoint, region and credentials.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return RetryStore(LocalStore(Path(url).absolute()))
+    if folder := folder_of(url):
+        return RetryStore(LocalStore(folder.absolute()))
+    scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise BadUrl(f"{url} is neither a directory nor s3://bucket/prefix")
@@ -33,10 +38,11 @@ def open_store(url: str) -> Store:
 @contextmanager
 def scratch_store(url: str) -> Iterator[Store]:
     """A store on the same medium to try things with; the caller deletes its objects, and no folder stays behind."""
-    if "://" in url:
+    medium = folder_of(url)
+    if medium is None:
         yield open_store(url)
         return
-    if not Path(url).is_dir():
+    if not medium.is_dir():
         raise StoreError(f"{url} is not a folder that exists")
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=url) as folder:
         yield open_store(folder)

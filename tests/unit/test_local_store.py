@@ -1,6 +1,8 @@
 """What a directory does to a store that no other medium does."""
 
+import multiprocessing
 import os
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -38,3 +40,18 @@ def test_a_file_that_becomes_shorter_while_it_is_read_is_told(tmp_path):
         assert store.get("name", 0, 3) == b"con"
         with pytest.raises(ObjectTooShort, match="ended early, at 6 bytes"):
             store.get("name")
+
+
+@pytest.mark.heavy
+def test_a_store_may_be_the_top_folder_of_all(tmp_path):
+    """As of a container's own filesystem; only root can try that."""
+    process = multiprocessing.get_context("fork").Process(target=_put_at_the_top, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert (tmp_path / "a/b").read_bytes() == b"1"
+
+
+def _put_at_the_top(folder):
+    os.chroot(folder)
+    LocalStore(Path("/")).put("a/b", b"1")
