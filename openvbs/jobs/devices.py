@@ -43,7 +43,8 @@ def standing_still(volume: Volume) -> Iterator[bool]:
     """Run the operator's freeze command before and the thaw command after, whatever happens between.
 
     Gives whether the bytes stand still: always for local volumes, which only we write, and for a registered one if
-    there is a freeze command. A crash inside leaves the device frozen: begin with ``thaw_again`` after one.
+    there is a freeze command. A crash inside leaves the device frozen, also when all has been read: each step that does
+    this begins with ``thaw_after_lost_attempts``.
     """
     if volume.kind != VolumeKind.REGISTERED:
         yield True
@@ -60,22 +61,18 @@ def standing_still(volume: Volume) -> Iterator[bool]:
             _run(volume.thaw_command, volume)
 
 
-def thaw_again(volume: Volume) -> None:
-    """Run the thaw command in case a crash left the device frozen. That it fails on one that is not is expected."""
-    if volume.kind == VolumeKind.REGISTERED and volume.thaw_command is not None:
-        try:
-            _run(volume.thaw_command, volume)
-        except JobFailed as error:
-            log.info("thawing volume %s in case it was left frozen: %s", volume.id, error)
-
-
 def thaw_after_lost_attempts(database: Database, job: Job, volume_id: str | None) -> None:
-    """For the undoing of a job that froze a device: what an attempt did that was killed, nobody has undone."""
-    if job.attempt > 1 and volume_id is not None:
-        with database.read() as connection:
-            volume = volumes.find_volume(connection, volume_id, project_id=None)
-        if volume is not None:
-            thaw_again(volume)
+    """What a killed attempt froze, nobody has thawed. On a device that is not frozen the command may well fail."""
+    if job.attempt == 1 or volume_id is None:
+        return
+    with database.read() as connection:
+        volume = volumes.find_volume(connection, volume_id, project_id=None)
+    if volume is None or volume.kind != VolumeKind.REGISTERED or volume.thaw_command is None:
+        return
+    try:
+        _run(volume.thaw_command, volume)
+    except JobFailed as error:
+        log.info("thawing volume %s in case it was left frozen: %s", volume.id, error)
 
 
 def _run(command: str, volume: Volume) -> None:

@@ -30,7 +30,7 @@ from openvbs.engine.backup import back_up, earlier_commit
 from openvbs.engine.facts import BackupRecord
 from openvbs.engine.progress import Progress
 from openvbs.engine.repository import Repository
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts
 from openvbs.jobs.failures import SNAPSHOT_GONE, SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.made_backup import (
     collect_leftovers,
@@ -87,6 +87,7 @@ def _freeze(run: Run) -> bool:
 def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
     """The backup, committed in the store. What an earlier attempt committed is taken once it is proven."""
     parts, job = run.parts, run.job
+    _thaw_device(parts, job)
     with parts.database.read() as connection:
         backup = find_backup(connection, job)
     repository = parts.repositories.get_or_create(backup.repository_id)
@@ -113,8 +114,6 @@ def _standing_still(run: Run, backup: Backup, *, has_clone: bool) -> Iterator[_S
         path = files.frozen(job.id) if has_clone else path_of(files, volume)
         yield _Still(path, backup.data_timestamp, is_frozen=True, base=files.base(volume.id) if has_clone else None)
         return
-    if job.attempt > 1:
-        thaw_again(volume)
     with standing_still(volume) as is_frozen:
         yield _Still(path_of(files, volume), run.parts.clock(), is_frozen)
 
@@ -185,6 +184,10 @@ def _mark_failed(connection: sa.Connection, parts: Parts, job: Job, failure: Fai
 
 def _let_go_on(parts: Parts, job: Job) -> None:
     parts.files.thaw(job.id)
+    _thaw_device(parts, job)
+
+
+def _thaw_device(parts: Parts, job: Job) -> None:
     if job.snapshot_id is None:
         thaw_after_lost_attempts(parts.database, job, job.volume_id)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -88,8 +88,7 @@ def _copy_out(run: Run) -> None:
     if not os.access(target.parent, os.W_OK):
         raise JobFailed(f"{target.parent} is not a directory that the service's user may write to")
     sweep_drafts_of(target)
-    if run.job.attempt > 1:
-        thaw_again(volume)
+    _thaw(run.parts, run.job)
     with standing_still(volume):
         copy_file(path_of(run.parts.files, volume), target, watch=watch(run))
 

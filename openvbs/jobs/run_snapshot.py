@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import SnapshotStatus, VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -26,12 +26,11 @@ def _create(run: Run) -> None:
 def _copy(run: Run) -> None:
     """A new file, whole or not at all: one that is there was made by an earlier attempt."""
     files = run.parts.files
+    _thaw(run.parts, run.job)
     if files.snapshot(_snapshot_id(run.job)).exists():
         return
     with run.parts.database.read() as connection:
         volume = find_volume(connection, run.job.volume_id)
-    if run.job.attempt > 1:
-        thaw_again(volume)
     with standing_still(volume):
         files.copy_to_snapshot(path_of(files, volume), _snapshot_id(run.job), watch(run))
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from openvbs.db import volumes
 from openvbs.domain.job import Job
 from openvbs.domain.volume import SnapshotStatus, VolumeStatus
-from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts, thaw_again
+from openvbs.jobs.devices import find_volume, path_of, standing_still, thaw_after_lost_attempts
 from openvbs.jobs.failures import SOURCE_GONE, Failure, JobFailed
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.run import Run
@@ -39,6 +39,7 @@ def _create(run: Run) -> None:
 def _make(run: Run) -> None:
     """A new file, whole or not at all: one that is there was made by an earlier attempt."""
     parts, volume_id = run.parts, volume_id_of(run.job)
+    _thaw(parts, run.job)
     with parts.database.read() as connection:
         size_bytes = find_volume(connection, volume_id).size_bytes
     if parts.files.volume(volume_id).exists():
@@ -49,8 +50,6 @@ def _make(run: Run) -> None:
     elif source_volid is not None:
         with parts.database.read() as connection:
             source = find_volume(connection, source_volid)
-        if run.job.attempt > 1:
-            thaw_again(source)
         with standing_still(source):
             _copy(run, path_of(parts.files, source), size_bytes)
     else:

@@ -1,6 +1,5 @@
 """Cancelling and failing: the job says why, the records are right again, and nothing half made is to be seen."""
 
-import dataclasses
 from collections import Counter
 
 import pytest
@@ -23,7 +22,7 @@ from openvbs.engine.repository import open_repository
 from openvbs.stores.prefixed import prefixed
 from openvbs.units import MIB
 from tests.support.actions import caller
-from tests.support.site import Content, Site
+from tests.support.site import Site
 from tests.support.stores import FullStore, GatedReads, GatedStore
 from tests.support.waiting import until
 
@@ -208,56 +207,6 @@ def test_an_aborted_restore_of_a_recipient_ends_as_a_cancelled_one(site: Site) -
         events = audit.list_page(connection, AuditQuery(share_id=share.id), project_id="alpha").items
     told = Counter((event.action, event.outcome) for event in events)
     assert told[("share.abort", "accepted")] == told[("share.restore_end", "cancelled")] == 2
-
-
-def test_a_frozen_device_is_thawed_after_a_backup_and_after_a_failure(site: Site) -> None:
-    device = site.directory / "device"
-    device.write_bytes(b"x" * MIB)
-    log = site.directory / "log"
-    script = site.directory / "told"
-    script.write_text(f"#!/bin/sh\necho $1 >> {log}\n")
-    script.chmod(0o700)
-    with site.worker():
-        volume = site.register(device, freeze_command=f"{script} freeze", thaw_command=f"{script} thaw")
-        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        site.succeeded(job)
-        assert log.read_text().split() == ["freeze", "thaw"]
-        found = site.backup(backup.id)
-        assert found is not None
-        assert found.is_frozen
-        device.unlink()
-        _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        assert site.failed(job).error_code == "VolumeBackup.0024"
-        assert log.read_text().split() == ["freeze", "thaw"] * 2
-
-
-def test_a_freeze_command_that_fails_fails_the_backup(site: Site) -> None:
-    device = site.directory / "device"
-    device.write_bytes(b"x" * MIB)
-    with site.worker():
-        volume = site.register(device, freeze_command="/bin/sh -c 'echo busy >&2; exit 3'", thaw_command=None)
-        _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        ended = site.failed(job)
-        assert ended.error_code == "VolumeBackup.0017"
-        assert "exit code 3: busy" in str(ended.fail_reason)
-
-
-def test_a_device_without_a_freeze_command_is_backed_up_and_marked(site: Site) -> None:
-    device = site.directory / "device"
-    device.write_bytes(b"x" * (MIB + 5))
-    with site.worker():
-        volume = site.register(device, freeze_command=None, thaw_command=None)
-        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        site.succeeded(job)
-        found = site.backup(backup.id)
-        assert found is not None
-        assert (found.is_frozen, found.bytes_total) == (False, MIB + 5)
-        _, target, job = restore_backup(site.service, ALPHA, backup.id, NewRestore())
-        site.succeeded(job)
-        assert site.content(target.id).pieces == Content(device).pieces
-        assert dataclasses.replace(site.volume(volume.id), updated_at=None) == dataclasses.replace(
-            volume, updated_at=None
-        )
 
 
 def test_an_import_that_is_cancelled_leaves_no_file(site: Site) -> None:

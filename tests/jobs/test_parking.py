@@ -107,28 +107,6 @@ def test_a_worker_keeps_its_id_and_two_at_once_have_two(tmp_path) -> None:
         assert again == first
 
 
-def test_a_device_that_a_killed_attempt_left_frozen_is_thawed_and_read_anew(site: Site) -> None:
-    device, log, script = (site.directory / name for name in ("device", "log", "told"))
-    device.write_bytes(b"x" * MIB)
-    script.write_text(f"#!/bin/sh\necho $1 >> {log}\n")
-    script.chmod(0o700)
-    volume = site.register(device, freeze_command=f"{script} freeze", thaw_command=f"{script} thaw")
-    _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-    with site.database.write() as connection:
-        jobs.begin(connection, job.id, now=site.service.clock())
-    with site.worker():
-        site.succeeded(job)
-        assert log.read_text().split() == ["thaw", "freeze", "thaw"]
-    _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-    with site.database.write() as connection:
-        for _ in range(LOST_ATTEMPTS_MAX):
-            jobs.begin(connection, job.id, now=site.service.clock())
-    log.unlink()
-    with site.worker():
-        site.failed(job)
-        assert log.read_text().split() == ["thaw"]
-
-
 def test_an_export_that_is_given_up_leaves_no_half_written_file(site: Site, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(MIB))
