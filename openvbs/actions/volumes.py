@@ -21,7 +21,16 @@ from openvbs.domain.errors import (
 from openvbs.domain.job import Job, JobKind
 from openvbs.domain.page import Page
 from openvbs.domain.quota import Resource
-from openvbs.domain.volume import DELETABLE, NewVolume, SnapshotStatus, Volume, VolumeKind, VolumeQuery, VolumeStatus
+from openvbs.domain.volume import (
+    DELETABLE,
+    EXTENDABLE,
+    NewVolume,
+    SnapshotStatus,
+    Volume,
+    VolumeKind,
+    VolumeQuery,
+    VolumeStatus,
+)
 
 SNAPSHOTS_DELETABLE = frozenset({SnapshotStatus.AVAILABLE, SnapshotStatus.ERROR, SnapshotStatus.ERROR_DELETING})
 
@@ -180,7 +189,7 @@ def extend_volume(service: Service, caller: Caller, volume_id: str, new_size_gib
             connection,
             volume_id,
             status=VolumeStatus.EXTENDING,
-            from_status=[VolumeStatus.AVAILABLE],
+            from_status=sorted(EXTENDABLE),
             now=service.clock(),
         ):
             raise VolumeBusy(volume_id, volume.status, "available")

@@ -26,6 +26,8 @@ class VolumeStatus(StrEnum):
 
 RESTORABLE = frozenset({VolumeStatus.AVAILABLE, VolumeStatus.ERROR_RESTORING})
 """A volume whose last restore failed may be restored again."""
+EXTENDABLE = frozenset({VolumeStatus.AVAILABLE, VolumeStatus.ERROR_EXTENDING})
+"""One whose last extension was broken off may be extended again."""
 DELETABLE = frozenset(
     {
         VolumeStatus.AVAILABLE,

@@ -177,17 +177,27 @@ def _extend(run: Run) -> None:
 
 def _publish_extended(run: Run, new_size_gib: int) -> None:
     with run.publishing() as connection:
-        volume_id, now = volume_id_of(run.job), run.parts.clock()
-        volumes.update_volume(connection, volume_id, size_gib=new_size_gib, size_bytes=new_size_gib * GIB, now=now)
-        volumes.end_work(connection, volume_id, from_status=[VolumeStatus.EXTENDING], now=now)
+        volumes.update_volume(
+            connection,
+            volume_id_of(run.job),
+            size_gib=new_size_gib,
+            size_bytes=new_size_gib * GIB,
+            status=VolumeStatus.AVAILABLE,
+            previous_status=None,
+            now=run.parts.clock(),
+        )
 
 
 def _extension_failed(connection: sa.Connection, parts: Parts, job: Job, _failure: Failure) -> None:
+    """A volume that is as it was can be used as before; one that is longer than its record says must be extended."""
+    volume = volumes.find_volume(connection, volume_id_of(job), project_id=None)
+    is_as_before = volume is not None and parts.files.is_of_size(volume.id, volume.size_bytes)
     volumes.update_volume(
         connection,
         volume_id_of(job),
         from_status=[VolumeStatus.EXTENDING],
-        status=VolumeStatus.ERROR_EXTENDING,
+        status=VolumeStatus.AVAILABLE if is_as_before else VolumeStatus.ERROR_EXTENDING,
+        previous_status=None,
         now=parts.clock(),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from openvbs.files import sweep_drafts, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.sources.qcow2 import convert_to_raw
+from openvbs.units import GIB
 from openvbs.volumes.copy import TEMPORARY_PREFIX, CannotClone, Watch, clone_file, copy_file, replacing
 
 _BLOCK_BYTES = 512  # of st_blocks
@@ -67,18 +68,26 @@ class VolumeFiles:
         copy_file(source, self.snapshot(snapshot_id), watch=watch)
 
     def extend_volume(self, volume_id: str, size_bytes: int) -> None:
-        """Add zeros at the end. Never makes a volume smaller."""
-        path = self.volume(volume_id)
+        """Add zeros at the end. SourceError says why not; one that is longer already is left as it is."""
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self.volume(volume_id), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                present_bytes = os.fstat(descriptor).st_size
+                if present_bytes < size_bytes:
+                    os.ftruncate(descriptor, size_bytes)
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise SourceError(f"{path} cannot be extended: {error.strerror}") from error
-        try:
-            if os.fstat(descriptor).st_size < size_bytes:
-                os.ftruncate(descriptor, size_bytes)
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            raise SourceError(f"volume {volume_id} cannot be extended: {error.strerror}") from error
+        if present_bytes > size_bytes:
+            longer = f"an earlier extension, which was broken off, made volume {volume_id} longer than that"
+            raise SourceError(f"{longer}: ask for {-(-present_bytes // GIB)} GiB at least")
+
+    def is_of_size(self, volume_id: str, size_bytes: int) -> bool:
+        """Whether the volume's file is there and has this size."""
+        path = self.volume(volume_id)
+        return path.exists() and path.stat().st_size == size_bytes
 
     def freeze_volume(self, volume_id: str, job_id: str) -> bool:
         """Clone the volume for one job, in no time. False, and nothing made, where the filesystem cannot."""

@@ -137,7 +137,9 @@ def test_extending_adds_zeros_and_never_shrinks(files):
     files.create_volume("v1", MIB)
     files.volume("v1").write_bytes(b"x" * MIB)
     files.extend_volume("v1", 3 * MIB)
-    files.extend_volume("v1", 2 * MIB)
+    files.extend_volume("v1", 3 * MIB)
+    with pytest.raises(SourceError, match="longer than that: ask for 1 GiB at least"):
+        files.extend_volume("v1", 2 * MIB)
     assert files.volume("v1").read_bytes() == b"x" * MIB + bytes(2 * MIB)
     with pytest.raises(SourceError, match="cannot be extended"):
         files.extend_volume("absent", MIB)
