@@ -105,10 +105,16 @@ def _source(connection: sa.Connection, caller: Caller, new: NewBackup) -> tuple[
 def _require_room(
     service: Service, connection: sa.Connection, caller: Caller, volume: Volume, size_gib: int, *, by_hand: bool
 ) -> None:
-    limit = service.limits.backups_per_volume_max
-    if by_hand and 0 <= limit <= backups.count_by_hand(connection, volume.id, project_id=caller.project_id):
-        raise BackupsPerVolumeExceeded(volume.id, limit)
+    if by_hand:
+        require_room_by_hand(service, connection, caller, volume.id)
     require_room_for_backup(service, connection, caller.project_id, size_gib)
+
+
+def require_room_by_hand(service: Service, connection: sa.Connection, caller: Caller, volume_id: str) -> None:
+    """BackupsPerVolumeExceeded for a volume of which the caller's project has as many backups as it may."""
+    limit = service.limits.backups_per_volume_max
+    if 0 <= limit <= backups.count_by_hand(connection, volume_id, project_id=caller.project_id):
+        raise BackupsPerVolumeExceeded(volume_id, limit)
 
 
 def _take_lock(service: Service, connection: sa.Connection, volume: Volume, snapshot: Snapshot | None) -> None:

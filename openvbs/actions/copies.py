@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from openvbs.actions.access import Seen, seen_backup
+from openvbs.actions.backups import require_room_by_hand
 from openvbs.actions.quotas import require_room_for_backup
 from openvbs.actions.service import Service, enqueue, record
 from openvbs.auth.caller import Caller
@@ -26,6 +27,8 @@ def copy_backup(
         seen = seen_backup(service, connection, caller.as_party, backup_id, for_update=True)
         if seen.backup.status not in {BackupStatus.AVAILABLE, RESTORING}:
             raise BackupNotUsable(backup_id, seen.backup.status)
+        if seen.backup.project_id == caller.project_id and seen.backup.volume_id != NO_VOLUME:
+            require_room_by_hand(service, connection, caller, seen.backup.volume_id)
         require_room_for_backup(service, connection, caller.project_id, seen.backup.size_gib)
         copy = _new_record(service, caller, seen.backup, name, description)
         backups.insert(connection, copy)

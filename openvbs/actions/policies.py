@@ -22,6 +22,7 @@ from openvbs.domain.errors import (
     PolicyRunning,
     PolicyTagsExceeded,
     SharedWithItself,
+    SharesPerBackupExceeded,
     StartTimesDisordered,
     TargetPolicyNotFound,
     VolumesPerPolicyExceeded,
@@ -89,6 +90,8 @@ def _require_may_share(service: Service, caller: Caller, wanted: PolicyFields) -
         service.permissions.require(caller, "share:create")
         if caller.project_id in wanted.share_with:
             raise SharedWithItself("share_with")
+        if 0 <= service.limits.shares_per_backup_max < len(wanted.share_with):
+            raise SharesPerBackupExceeded(service.limits.shares_per_backup_max, len(wanted.share_with))
 
 
 def _checked(policy: Policy, now: datetime) -> Policy:

@@ -226,7 +226,15 @@ def _share(service: Service, connection: sa.Connection, policy: Policy, task: Po
         return  # deleted, or found damaged, since the job ended
     live = unexpired(service, connection, task.backup_id, now=service.clock())
     caller = _acting_for(policy, task)
-    for project_id in sorted(set(policy.share_with) - {share.to_project_id for share in live}):
+    wanted = sorted(set(policy.share_with) - {share.to_project_id for share in live})
+    limit = service.limits.shares_per_backup_max
+    room = len(wanted) if limit < 0 else max(0, limit - len(live))
+    if wanted[room:]:
+        left_out = ", ".join(wanted[room:])
+        log.warning(
+            "backup %s of policy %s has all its %d shares: none to %s", task.backup_id, policy.id, limit, left_out
+        )
+    for project_id in wanted[:room]:
         grant(service, connection, caller, task.backup_id, project_id, policy_id=policy.id)
 
 

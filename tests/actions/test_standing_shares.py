@@ -137,3 +137,19 @@ def test_it_is_no_way_around_the_right_to_share(service: Service) -> None:
         policies.update_policy(strict, ALPHA, policy.id, PolicyFields(share_with=["beta"]))
     policies.update_policy(strict, ALPHA, policy.id, PolicyFields(share_with=[]))
     assert policies.list_policies(service, ALPHA)[0].policy.share_with == []
+
+
+def test_a_policy_shares_no_backup_more_often_than_may_be(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    limited = replace(service, limits=replace(service.limits, shares_per_backup_max=2))
+    volume = add_volume(service, "alpha")
+    with pytest.raises(errors.SharesPerBackupExceeded):
+        add_policy(limited, ALPHA, volume, share_with=["beta", "delta", "gamma"])
+    policy = add_policy(limited, ALPHA, volume, share_with=["beta", "gamma"])
+    workers = Workers(limited)
+    workers.at(DUE)
+    (job,) = workers.end_jobs()
+    shares.share_backup(limited, ALPHA, str(job.backup_id), ["delta"])
+    workers.scheduler.look()
+    assert received(service, BETA) == received(service, caller("delta")) == made_by(service, policy.id)
+    assert received(service, GAMMA) == []
+    assert f"backup {job.backup_id} of policy {policy.id} has all its 2 shares: none to gamma" in caplog.text

@@ -245,6 +245,13 @@ def test_shares_of_one_backup_have_a_ceiling(service: Service) -> None:
     assert share("three") == (403, "VolumeBackup.0042")
 
 
+def test_a_copy_of_ones_own_is_one_more_backup_of_the_volume(service: Service) -> None:
+    copy = f"/v2/{{p}}/cloudbackups/{add_backup(service, ALPHA)}/copy"
+    assert limited(service, backups_per_volume_max=2).send("POST", copy).status == 200
+    answer = limited(service, backups_per_volume_max=1).send("POST", copy)
+    assert (answer.status, answer.code) == (403, "VolumeBackup.0040")
+
+
 RACES: dict[str, tuple[dict[str, int], int]] = {
     "volumes": ({"volumes": 3}, 413),
     "gigabytes": ({"gigabytes": 5}, 413),
