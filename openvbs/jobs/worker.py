@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 from openvbs.clock import monotonic_seconds
 from openvbs.db import jobs
@@ -52,6 +53,7 @@ class Worker:
         self._notifications = notifications
         self._directory = directory
         self._jobs_at_once = jobs_at_once
+        self._left: SimpleQueue[Job] = SimpleQueue()
 
     def run(self, *, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
         """Run jobs until stop_event is set; then every running job is parked, and this returns.
@@ -96,6 +98,7 @@ class Worker:
         duties = {
             care.beat: BEAT_SECONDS,
             care.end_cancelled: CANCELLED_SECONDS,
+            self._queue_left: CANCELLED_SECONDS,
             care.take_over: CARE_SECONDS,
             care.reconcile: CARE_SECONDS,
             care.collect_daily: DAILY_LOOK_SECONDS,
@@ -159,7 +162,23 @@ class Worker:
             log.info("%s is parked: %s", job.kind, error.__cause__ or error)
             if self._parts.stopping.is_set():
                 self._note_parked(run)
+            else:
+                self._left.put(job)
             raise LeaveWorkflow from error
+
+    def _queue_left(self) -> None:
+        """Queue again what an attempt of ours has left to a newer one, unless the queue gave that one the job.
+
+        A worker may have stood still between taking a job out of the queue and beginning it. By then the job was given
+        to us, and so the queue lets that attempt go no further, however new it is.
+        """
+        while not self._left.empty():
+            job = self._left.get()
+            try:
+                self._workflows.queue_again(job)
+            except Exception:
+                self._left.put(job)
+                raise
 
     def _refuse_hopeless(self, job: Job) -> None:
         if job.attempt - parked_attempts(job) > LOST_ATTEMPTS_MAX:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from openvbs.db.session import Database, create_engine
+from openvbs.domain.job import Job
 from openvbs.jobs.queue import (
     APPLICATION,
     APPLICATION_VERSION,
@@ -17,7 +18,10 @@ from openvbs.jobs.queue import (
     QUICK_QUEUE,
     SPACE_QUEUE,
     WORKFLOW,
+    queue_of,
 )
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """How often somebody who waits for it is looked for; each look takes the write lock of SQLite twice."""
@@ -98,6 +102,13 @@ class Workflows:
         """Put what ran on dead workers back into the queues. Of two that do it at once, one does it."""
         # The only call for this; no public one was left in DBOS 3.
         DBOS._recover_pending_workflows(list(dead_worker_ids))  # noqa: SLF001
+
+    def queue_again(self, job: Job) -> None:
+        """Put the job back into its queue if it is given to this worker still; whoever takes it then begins anew."""
+        for workflow in DBOS.list_workflows(workflow_ids=[job.id], load_input=False, load_output=False):
+            if workflow.status == "PENDING" and workflow.executor_id == self._worker_id:
+                log.warning("job %s was begun by a worker that it is not given to; it is queued again", job.id)
+                DBOS.resume_workflow(job.id, queue_name=queue_of(job))
 
     def forget_ended(self, before: datetime) -> int:
         """Drop some of the workflows that ended before this moment; their jobs' records stay. How many were dropped."""

@@ -2,17 +2,12 @@
 
 import resource
 
-import pytest
-
 from openvbs.actions.backups import create_backup, delete_backup
 from openvbs.actions.restores import restore_backup
 from openvbs.actions.snapshots import create_snapshot, delete_snapshot
 from openvbs.actions.volumes import create_volume, delete_volume, extend_volume
-from openvbs.db import jobs
 from openvbs.domain.backup import NewBackup, NewRestore
-from openvbs.domain.errors import VolumeBusy
 from openvbs.domain.volume import NewVolume
-from openvbs.jobs.worker import LOST_ATTEMPTS_MAX
 from openvbs.units import GIB, MIB
 from tests.support.actions import caller
 from tests.support.site import Site
@@ -126,26 +121,6 @@ def test_a_volume_that_cannot_be_extended_is_as_it_was(working: Site) -> None:
     _, job = create_backup(working.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
     working.succeeded(job)
     assert working.content(volume.id) == before
-
-
-def test_an_extension_that_was_broken_off_can_be_asked_for_again(site: Site) -> None:
-    with site.worker():
-        volume = site.new_volume()
-    job = extend_volume(site.service, ALPHA, volume.id, 3)
-    site.files.extend_volume(volume.id, 3 * GIB)
-    with site.database.write() as connection:
-        for _ in range(LOST_ATTEMPTS_MAX):
-            jobs.begin(connection, job.id, now=site.service.clock())
-    with site.worker():
-        site.failed(job)
-        assert (site.volume(volume.id).status, site.volume(volume.id).size_gib) == ("error_extending", 1)
-        with pytest.raises(VolumeBusy):
-            create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        assert "ask for 3 GiB at least" in str(
-            site.failed(extend_volume(site.service, ALPHA, volume.id, 2)).fail_reason
-        )
-        site.succeeded(extend_volume(site.service, ALPHA, volume.id, 3))
-        assert (site.volume(volume.id).status, site.volume(volume.id).size_gib) == ("available", 3)
 
 
 def test_deleting_a_volume_keeps_its_backups(working: Site) -> None:

@@ -1,18 +1,27 @@
 """An attempt that stood still while another one took its job over, and then goes on: it takes nothing away."""
 
+import pytest
+
 from openvbs.actions.backup_records import reset_backup
 from openvbs.actions.backups import create_backup
+from openvbs.actions.jobs import cancel_job
 from openvbs.actions.restores import restore_backup
+from openvbs.actions.volumes import extend_volume
 from openvbs.db import jobs
 from openvbs.domain.backup import BackupStatus, NewBackup, NewRestore
+from openvbs.domain.errors import VolumeBusy
 from openvbs.domain.job import Job
 from openvbs.jobs.failures import Failure, JobFailed, failure_of
 from openvbs.jobs.made_backup import forget_committed
 from openvbs.jobs.runner import fail
 from openvbs.jobs.runners import RUNNERS
+from openvbs.jobs.worker import LOST_ATTEMPTS_MAX
+from openvbs.units import GIB, MIB
 from tests.jobs.test_records import OPERATOR, in_store
 from tests.support.actions import caller
 from tests.support.site import Site
+from tests.support.stores import GatedStore
+from tests.support.waiting import until
 
 ALPHA = caller("alpha")
 
@@ -61,3 +70,41 @@ def test_a_backup_that_an_administrator_looks_at_once_more_stays_in_the_store(si
         site.succeeded(look)
     forget_committed(site.parts(), done)
     assert in_store(site) == {backup.id}
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_goes_on_though_a_worker_began_it_that_it_was_no_longer_given_to(site: Site, cancelled: bool) -> None:
+    """As one does that stood still since it had taken the job out of the queue. The queue lets it go no further."""
+    with site.worker():
+        volume = site.new_volume(data_bytes=2 * MIB)
+    gated = GatedStore(site.store, "packs/")
+    with site.worker(gated):
+        _, making = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id))
+        until(gated.reached.is_set, what="the store is asked")
+        assert begun(site, making).attempt == 2
+        if cancelled:
+            cancel_job(site.service, ALPHA, making.id)
+        gated.gate.set()
+        ended = site.failed(making) if cancelled else site.succeeded(making)
+    assert ended.attempt == 3
+    assert site.volume(volume.id).status == "available"
+
+
+def test_an_extension_that_was_broken_off_can_be_asked_for_again(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume()
+    job = extend_volume(site.service, ALPHA, volume.id, 3)
+    site.files.extend_volume(volume.id, 3 * GIB)
+    with site.database.write() as connection:
+        for _ in range(LOST_ATTEMPTS_MAX):
+            jobs.begin(connection, job.id, now=site.service.clock())
+    with site.worker():
+        site.failed(job)
+        assert (site.volume(volume.id).status, site.volume(volume.id).size_gib) == ("error_extending", 1)
+        with pytest.raises(VolumeBusy):
+            create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+        assert "ask for 3 GiB at least" in str(
+            site.failed(extend_volume(site.service, ALPHA, volume.id, 2)).fail_reason
+        )
+        site.succeeded(extend_volume(site.service, ALPHA, volume.id, 3))
+        assert (site.volume(volume.id).status, site.volume(volume.id).size_gib) == ("available", 3)
