@@ -44,6 +44,7 @@ class Supervisor:
         self._run_file = config.data_dir / "run.json"
         self._announced: tuple[tuple[int | None, bool], ...] | None = None
         self._was_ready = False
+        self._stop_by = 0.0
         # Under nohup it is ignored, but a signal that is held back would be taken all the same.
         hang_up_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         self._signals = _SIGNALS - {signal.SIGHUP} if hang_up_ignored else _SIGNALS
@@ -80,22 +81,28 @@ class Supervisor:
         return _IDLE_SECONDS
 
     def _stop(self) -> bool:
-        deadline = monotonic_seconds() + _STOP_SECONDS_MAX
+        self._stop_by = monotonic_seconds() + _STOP_SECONDS_MAX
         clean = True
         for child in self._children:
             child.send(signal.SIGTERM)
-            clean = self._await_end(child, deadline) and clean
-        self._run_file.unlink(missing_ok=True)
+            clean = self._await_end(child) and clean
+        try:
+            self._run_file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", self._run_file, error.strerror)
         log.info("stopped")
         return clean
 
-    def _await_end(self, child: Child, deadline: float) -> bool:
-        """True when it ended by itself. It is killed at the deadline, or when a second signal asks for haste."""
+    def _await_end(self, child: Child) -> bool:
+        """True when it ended by itself. It is killed when its time is over; a second signal ends the time of all."""
         while child.process is not None and child.process.poll() is None:
-            left = deadline - monotonic_seconds()
+            left = self._stop_by - monotonic_seconds()
             taken = signal.sigtimedwait(self._signals, max(left, 0))
             if taken is not None and taken.si_signo == signal.SIGCHLD:
                 continue
+            if taken is not None:
+                log.warning("%s came too: what has not stopped is killed at once", signal.Signals(taken.si_signo).name)
+                self._stop_by = monotonic_seconds()
             log.warning("%s (process %s) did not stop in time and is killed", child.name, child.pid)
             child.send(signal.SIGKILL)
             child.process.wait()
