@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 _SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _STOP_SECONDS_MAX = 30
 _TICK_SECONDS = 0.1
+_BEHIND_SECONDS = 5
+"""How often it is tried again to write run.json."""
 _IDLE_SECONDS = 60
 
 
@@ -43,6 +45,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._run_file = config.data_dir / "run.json"
         self._announced: tuple[tuple[int | None, bool], ...] | None = None
+        self._is_behind = False
         self._was_ready = False
         self._stop_by = 0.0
         # Under nohup it is ignored, but a signal that is held back would be taken all the same.
@@ -78,7 +81,7 @@ class Supervisor:
     def _pause_seconds(self) -> float:
         if not all(child.ready for child in self._children):
             return _TICK_SECONDS
-        return _IDLE_SECONDS
+        return _BEHIND_SECONDS if self._is_behind else _IDLE_SECONDS
 
     def _stop(self) -> bool:
         self._stop_by = monotonic_seconds() + _STOP_SECONDS_MAX
@@ -117,7 +120,6 @@ class Supervisor:
         state = tuple((child.pid, child.ready) for child in self._children)
         if state == self._announced:
             return
-        self._announced = state
         facts = {
             "pid": os.getpid(),
             "ready": all(child.ready for child in self._children),
@@ -128,4 +130,17 @@ class Supervisor:
             "options": running_options(self._config),
             "children": {child.name: {"pid": child.pid, "ready": child.ready} for child in self._children},
         }
-        write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
+        try:
+            write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
+        except OSError as error:
+            # The children must not die of a full disk. Each look tries again; ten times a second need not be told.
+            if not self._is_behind:
+                log.warning(
+                    "%s cannot be written: %s; free space on its disk, or make it writable: until then it does not say"
+                    " which processes run",
+                    self._run_file,
+                    error.strerror,
+                )
+            self._is_behind = True
+        else:
+            self._announced, self._is_behind = state, False

@@ -1,5 +1,8 @@
 """The supervisor with small real children: what it survives, and how it stops."""
 
+import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -51,6 +54,9 @@ class Supervised:
     def log(self) -> str:
         return "".join(self.logged)
 
+    def facts(self) -> dict:
+        return json.loads(self.run_file.read_text())
+
     def ended(self) -> int:
         """Its exit code, once it has ended and all it logged is here."""
         code = self.process.wait(60)
@@ -69,6 +75,30 @@ def supervised(folder: Path, body: str) -> Iterator[Supervised]:
             yield made
         finally:
             process.kill()
+
+
+def test_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
+    with supervised(tmp_path, GENTLE) as made:
+        before = made.facts()
+        limits = resource.prlimit(made.process.pid, resource.RLIMIT_FSIZE)
+        # No byte more is written to any file: the kernel refuses as a full disk does.
+        resource.prlimit(made.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+        worker = before["children"]["worker"]["pid"]
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: "run.json cannot be written" in made.log() or made.process.poll() is not None, what="a warning")
+        assert made.process.poll() is None, made.log()
+        assert made.facts() == before
+        resource.prlimit(made.process.pid, resource.RLIMIT_FSIZE, limits)
+
+        def announced() -> bool:
+            now = made.facts()
+            return now["ready"] and now["children"]["worker"]["pid"] != worker
+
+        until(announced, what="the new worker in run.json")
+        assert made.log().count("run.json cannot be written") == 1  # not ten times a second
+        made.process.send_signal(signal.SIGTERM)
+        assert made.ended() == 0, made.log()
+        assert not made.run_file.exists()
 
 
 def test_a_second_signal_kills_all_children_at_once(tmp_path: Path) -> None:
