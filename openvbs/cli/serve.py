@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from openvbs import logs
+from openvbs import lifeline, logs
 from openvbs.cli.settings import DEMO, SERVERS, read, server_flags, taking
 from openvbs.config import Config, ConfigError
-from openvbs.service import lifeline
 from openvbs.service.child import Child, answers
 from openvbs.service.folder import DataFolder, make_private, refuse_root
 from openvbs.service.ports import check_port

@@ -22,7 +22,7 @@ from openvbs.config import read_config
 from openvbs.service.child import Child
 from openvbs.service.supervisor import Supervisor
 folder, body, *names = sys.argv[1:]
-CHILD = "import os, signal, sys, time; sys.path[:0] = [{root!r}]; from openvbs.service.lifeline import *; " \\
+CHILD = "import os, signal, sys, time; sys.path[:0] = [{root!r}]; from openvbs.lifeline import *; " \\
         "args = sys.argv; die_with_parent(int(args[args.index('--parent-pid') + 1])); " \\
         "ready = int(args[args.index('--ready-fd') + 1]); "
 logs.configure_process("serve", "info")
