@@ -37,18 +37,16 @@ class Address:
     """Where a server listens."""
 
     host: str
+    """An IP address."""
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _with_port(self.host, self.port)
 
     @property
     def is_wildcard(self) -> bool:
         """True for 0.0.0.0 and ::, which no client can connect to by that name."""
-        try:
-            return ipaddress.ip_address(self.host).is_unspecified
-        except ValueError:  # a name
-            return False
+        return ipaddress.ip_address(self.host).is_unspecified
 
     @property
     def from_here(self) -> "Address":
@@ -174,7 +172,7 @@ def _build(
         identity_public_url = _checked_url("identity_public_url", conf.identity_public_url, tls).removesuffix("/v3")
     else:
         public = urlsplit(public_url)
-        identity_public_url = f"{public.scheme}://{Address(public.hostname or '', identity_listen.port)}"
+        identity_public_url = f"{public.scheme}://{_with_port(public.hostname or '', identity_listen.port)}"
     if with_demo_projects and authtoken:
         raise ConfigError("--with-demo-projects", "works with the embedded Keystone only; make accounts in yours")
     return Config(
@@ -206,20 +204,33 @@ def _build(
 
 
 def parse_address(option: str, text: str) -> Address:
-    """``HOST:PORT``, with IPv6 hosts in brackets."""
+    """``ADDRESS:PORT``, with IPv6 addresses in brackets; of all names only localhost, which is 127.0.0.1."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     if not colon or not host or not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
-        raise ConfigError(option, f"{text!r} is not HOST:PORT with a port from 1 to {_PORT_MAX}, like 127.0.0.1:8776")
+        rule = f"{text!r} is not ADDRESS:PORT with a port from 1 to {_PORT_MAX}, like 127.0.0.1:8776"
+        raise ConfigError(option, rule)
     if ":" in host and not bracketed:
         raise ConfigError(option, f"{text!r}: an IPv6 address is written in brackets, like [::1]:8776")
-    if bracketed:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError as error:
-            raise ConfigError(option, f"{text!r}: {error}") from error
+    if host.lower() == "localhost" and not bracketed:
+        return Address("127.0.0.1", int(port))
+    try:
+        is_address = "%" not in str(ipaddress.IPv6Address(host) if bracketed else ipaddress.IPv4Address(host))
+    except ValueError:
+        is_address = False
+    # The servers take nothing else: they look up no names, and know no scopes of IPv6.
+    if not is_address:
+        rule = (
+            f"{text!r}: {host!r} is not an IP address of this machine; write one, like 192.0.2.1:{port} or"
+            f" [2001:db8::1]:{port}, or 0.0.0.0:{port} for all of them; names for clients go into public_url"
+        )
+        raise ConfigError(option, rule)
     return Address(host, int(port))
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _next_port(port: int) -> int:

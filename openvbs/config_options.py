@@ -16,7 +16,7 @@ _AUDIT_RULES = AuditRules()
 
 _DEFAULT = [
     cfg.StrOpt("data_dir", help="Folder of everything that the service keeps on this machine. Made with mode 0700."),
-    cfg.StrOpt("listen", default="127.0.0.1:8776", help="HOST:PORT of the API."),
+    cfg.StrOpt("listen", default="127.0.0.1:8776", help="ADDRESS:PORT of the API."),
     cfg.StrOpt(
         "public_url",
         help="Base URL that clients use, for the catalog and for links. Default: that of listen."
@@ -24,7 +24,7 @@ _DEFAULT = [
     ),
     cfg.StrOpt(
         "identity_listen",
-        help="HOST:PORT of the embedded Keystone. Default: the host of listen, its next port.",
+        help="ADDRESS:PORT of the embedded Keystone. Default: the host of listen, its next port.",
     ),
     cfg.StrOpt(
         "identity_public_url",

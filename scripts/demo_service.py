@@ -41,9 +41,11 @@ class Service:
             )
         waited_too_long = threading.Timer(_START_SECONDS_MAX, self._process.kill)
         waited_too_long.start()
-        assert self._process.stdout is not None
-        ready = next((line for line in self._process.stdout if line.startswith("ready")), None)
-        waited_too_long.cancel()
+        try:
+            assert self._process.stdout is not None
+            ready = next((line for line in self._process.stdout if line.startswith("ready")), None)
+        finally:
+            waited_too_long.cancel()  # else Python waits for it at the end, also after Ctrl-C
         if ready is None:
             raise Broken(f"the service did not start; the end of its log:\n{self.log_end()}")
         threading.Thread(target=_drain, args=(self._process.stdout, self.log), daemon=True).start()

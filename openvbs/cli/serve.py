@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from openvbs import logs
+from openvbs import lifeline, logs
 from openvbs.cli.settings import DEMO, SERVERS, read, server_flags, taking
 from openvbs.config import Config, ConfigError
-from openvbs.service import lifeline
 from openvbs.service.child import Child, answers
-from openvbs.service.folder import DataFolder, make_private
+from openvbs.service.folder import DataFolder, make_private, refuse_root
 from openvbs.service.ports import check_port
 from openvbs.service.supervisor import Supervisor
 
@@ -119,6 +118,7 @@ def _start(process: str, settings: dict[str, Any]) -> Config:
     if (parent_pid := settings.get("parent_pid")) is not None:
         lifeline.die_with_parent(parent_pid)
     config = read(settings)
+    refuse_root(config.data_dir)
     make_private(config.data_dir)
     if process in {"api", "worker"}:
         make_private(_metrics_folder(config))

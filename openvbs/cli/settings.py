@@ -24,9 +24,9 @@ FOLDER = [
 ]
 SERVERS = [
     *FOLDER,
-    click.option("--listen", metavar="HOST:PORT", help="Where the API listens. Default: 127.0.0.1:8776."),
+    click.option("--listen", metavar="ADDRESS:PORT", help="Where the API listens. Default: 127.0.0.1:8776."),
     click.option("--public-url", metavar="URL", help="Base URL that clients use. Default: the listen address."),
-    click.option("--identity-listen", metavar="HOST:PORT", help="Where Keystone listens. Default: the next port."),
+    click.option("--identity-listen", metavar="ADDRESS:PORT", help="Where Keystone listens. Default: the next port."),
     click.option("--tls-cert", metavar="FILE", help="PEM file with the certificate chain."),
     click.option("--tls-key", metavar="FILE", help="PEM file with the private key."),
 ]

@@ -49,11 +49,13 @@ class Care:
 
     def take_over(self) -> None:
         """Let what ran on workers that are silent or gone run again, here or elsewhere."""
+        # Before the beats are read: a worker beats before it begins a job, so none is missed that began just now.
+        executors = self._workflows.executors()
         now = self._parts.clock()
         with self._parts.database.read() as connection:
             beats = dict(workers.list_all(connection))
         alive = {worker_id for worker_id, at in beats.items() if is_alive(at, now)}
-        dead = self._workflows.executors() - alive - {self._worker_id}
+        dead = executors - alive - {self._worker_id}
         if dead:
             log.warning("taking over the jobs of %s, silent for %s s or gone", sorted(dead), WORKER_SILENT_MAX.seconds)
             self._workflows.take_over(dead)
@@ -111,9 +113,11 @@ class Care:
 
     def sweep(self) -> None:
         """Remove the clones of jobs that have ended; a crash between the two left them."""
+        # Before the jobs are read: else a job that began in between would lose its clone.
+        frozen = self._parts.files.frozen_jobs()
         with self._parts.database.read() as connection:
             open_ids = {job.id for job in jobs.list_open(connection)}
-        for job_id in self._parts.files.frozen_jobs():
+        for job_id in frozen:
             if job_id not in open_ids:
                 self._parts.files.thaw(job_id)
 

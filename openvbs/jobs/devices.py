@@ -14,6 +14,7 @@ from openvbs.db.session import Database
 from openvbs.domain.job import Job
 from openvbs.domain.volume import Volume, VolumeKind
 from openvbs.jobs.failures import FREEZE_FAILED, SOURCE_GONE, JobFailed
+from openvbs.lifeline import tied
 from openvbs.volumes.files import VolumeFiles
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,10 @@ def thaw_after_lost_attempts(database: Database, job: Job, volume_id: str | None
 
 
 def _run(command: str, volume: Volume) -> None:
+    """Run it to its end. It dies with this process: a freeze that went on could come after the next attempt's thaw."""
     try:
         done = subprocess.run(
-            shlex.split(command),
+            tied(shlex.split(command)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=COMMAND_SECONDS_MAX,

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from openvbs.config import Config
 from openvbs.errors import OpenVbsError
 from openvbs.identity.bootstrap import load_keystone, prepare
 from openvbs.identity.clouds import write_clouds
+from openvbs.lifeline import die_with_parent
 from openvbs.service import wsgi
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class IdentityFailed(OpenVbsError):
 def run(config: Config) -> None:
     """Bring the embedded Keystone up to date, write clouds.yaml, and serve until SIGTERM."""
     load_keystone()
-    preparing = multiprocessing.get_context("fork").Process(target=_prepare, args=(config,), name="prepare")
+    preparing = multiprocessing.get_context("fork").Process(target=_prepare, args=(config, os.getpid()), name="prepare")
     preparing.start()
     preparing.join()
     if preparing.exitcode != 0:
@@ -35,7 +37,9 @@ def run(config: Config) -> None:
     wsgi.serve(config, process="keystone", address=config.identity_listen, threads=_THREADS, load=lambda: _load(config))
 
 
-def _prepare(config: Config) -> None:
+def _prepare(config: Config, parent_pid: int) -> None:
+    # Nobody may write in the folder after the process whose lock holds it.
+    die_with_parent(parent_pid)
     try:
         prepare(config)
     except Exception:

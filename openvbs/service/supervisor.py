@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 _SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _STOP_SECONDS_MAX = 30
 _TICK_SECONDS = 0.1
+_BEHIND_SECONDS = 5
+"""How often it is tried again to write run.json."""
 _IDLE_SECONDS = 60
 
 
@@ -43,7 +45,9 @@ class Supervisor:
         self._on_ready = on_ready
         self._run_file = config.data_dir / "run.json"
         self._announced: tuple[tuple[int | None, bool], ...] | None = None
+        self._is_behind = False
         self._was_ready = False
+        self._stop_by = 0.0
         # Under nohup it is ignored, but a signal that is held back would be taken all the same.
         hang_up_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         self._signals = _SIGNALS - {signal.SIGHUP} if hang_up_ignored else _SIGNALS
@@ -77,25 +81,31 @@ class Supervisor:
     def _pause_seconds(self) -> float:
         if not all(child.ready for child in self._children):
             return _TICK_SECONDS
-        return _IDLE_SECONDS
+        return _BEHIND_SECONDS if self._is_behind else _IDLE_SECONDS
 
     def _stop(self) -> bool:
-        deadline = monotonic_seconds() + _STOP_SECONDS_MAX
+        self._stop_by = monotonic_seconds() + _STOP_SECONDS_MAX
         clean = True
         for child in self._children:
             child.send(signal.SIGTERM)
-            clean = self._await_end(child, deadline) and clean
-        self._run_file.unlink(missing_ok=True)
+            clean = self._await_end(child) and clean
+        try:
+            self._run_file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", self._run_file, error.strerror)
         log.info("stopped")
         return clean
 
-    def _await_end(self, child: Child, deadline: float) -> bool:
-        """True when it ended by itself. It is killed at the deadline, or when a second signal asks for haste."""
+    def _await_end(self, child: Child) -> bool:
+        """True when it ended by itself. It is killed when its time is over; a second signal ends the time of all."""
         while child.process is not None and child.process.poll() is None:
-            left = deadline - monotonic_seconds()
+            left = self._stop_by - monotonic_seconds()
             taken = signal.sigtimedwait(self._signals, max(left, 0))
             if taken is not None and taken.si_signo == signal.SIGCHLD:
                 continue
+            if taken is not None:
+                log.warning("%s came too: what has not stopped is killed at once", signal.Signals(taken.si_signo).name)
+                self._stop_by = monotonic_seconds()
             log.warning("%s (process %s) did not stop in time and is killed", child.name, child.pid)
             child.send(signal.SIGKILL)
             child.process.wait()
@@ -110,7 +120,6 @@ class Supervisor:
         state = tuple((child.pid, child.ready) for child in self._children)
         if state == self._announced:
             return
-        self._announced = state
         facts = {
             "pid": os.getpid(),
             "ready": all(child.ready for child in self._children),
@@ -121,4 +130,17 @@ class Supervisor:
             "options": running_options(self._config),
             "children": {child.name: {"pid": child.pid, "ready": child.ready} for child in self._children},
         }
-        write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
+        try:
+            write_private(self._run_file, json.dumps(facts, indent=1) + "\n")
+        except OSError as error:
+            # The children must not die of a full disk. Each look tries again; ten times a second need not be told.
+            if not self._is_behind:
+                log.warning(
+                    "%s cannot be written: %s; free space on its disk, or make it writable: until then it does not say"
+                    " which processes run",
+                    self._run_file,
+                    error.strerror,
+                )
+            self._is_behind = True
+        else:
+            self._announced, self._is_behind = state, False

@@ -12,7 +12,7 @@ from granian.server import Server
 
 from openvbs import logs
 from openvbs.config import Address, Config
-from openvbs.service.lifeline import die_with_parent
+from openvbs.lifeline import die_with_parent
 
 _STOP_SECONDS = 8
 """How long requests that are being answered get to end before they are cut off."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from openvbs.lifeline import tied
 from openvbs.sources.base import SourceError
 from openvbs.sources.nbd import NbdSource
 
@@ -96,7 +97,8 @@ def convert_to_raw(
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
-            [*command, str(image), f"/proc/self/fd/{target}"],
+            # It holds the target's lock as long as it lives: left alone it would keep a draft from being swept.
+            tied([*command, str(image), f"/proc/self/fd/{target}"]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -129,7 +131,7 @@ def _program(name: str) -> str:
 def _check(program: str, image: Path) -> None:
     """Refuse a damaged image: what is missing at its end would silently become zeros."""
     done = subprocess.run(
-        [program, "check", "-f", "qcow2", str(image)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        tied([program, "check", "-f", "qcow2", str(image)]), stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode not in {0, _ONLY_LEAKS}:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()[-_OUTPUT_CHARACTERS_MAX:]

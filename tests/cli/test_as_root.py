@@ -1,6 +1,7 @@
 """Root must not make files in the data directory of a service that runs as somebody else; only root can try that."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from openvbs.cli.main import main
 from openvbs.engine.keys import create_root_key, load_root_key
+from tests.support.service import OPENVBS
 
 pytestmark = pytest.mark.heavy
 SOMEBODY = 54321
@@ -39,6 +41,16 @@ def test_root_is_told_whose_command_it_is(data_dir: Path, command: str) -> None:
     assert f"run this as that user: sudo -u '#{SOMEBODY}' openvbs" in result.stderr
     assert contents(data_dir) == before
     assert load_root_key(data_dir / "root.key") == key
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "api", "migrate", "identity"])
+def test_root_starts_nothing_in_the_folder_of_another_user(data_dir: Path, command: str) -> None:
+    before = contents(data_dir)
+    arguments = [OPENVBS, command, "--data-dir", data_dir, "--listen", "127.0.0.1:29992"]
+    refused = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    assert f"run this as that user: sudo -u '#{SOMEBODY}' openvbs" in refused.stderr
+    assert contents(data_dir) == before
 
 
 def test_a_key_elsewhere_is_its_users_too(data_dir: Path, tmp_path: Path) -> None:

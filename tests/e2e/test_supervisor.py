@@ -17,7 +17,7 @@ from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
 from tests.support.certificates import make_certificate
-from tests.support.service import OPENVBS, RunningKeystone, RunningService
+from tests.support.service import OPENVBS, RunningKeystone, RunningService, free_port_pair
 from tests.support.waiting import until
 
 
@@ -75,6 +75,20 @@ def test_a_life_with_tls_and_kills(tmp_path: Path, certificate: tuple[Path, Path
     assert not (service.data_dir / "run.json").exists()
     assert_private(service.data_dir)
     assert_no_secret_was_said(service)
+
+
+def test_a_keystone_that_is_stopped_while_it_is_made_writes_nothing_more(tmp_path: Path) -> None:
+    keystone = RunningKeystone(tmp_path / "data", service_port=free_port_pair())
+    keystone.launch()
+    try:
+        until((keystone.data_dir / "keystone.new" / "keystone.db").exists, what="Keystone being made")
+        everything = descendants(keystone.pid)
+        assert len(everything) == 2
+        os.kill(keystone.pid, signal.SIGTERM)
+        until(lambda: gone(everything), what="its processes ending")
+        assert not (keystone.data_dir / "keystone").exists()
+    finally:
+        keystone.kill()
 
 
 @contextlib.contextmanager

@@ -4,32 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from openvbs.actions.jobs import worker_is_alive
 from openvbs.actions.volumes import create_volume
 from openvbs.clock import utc_now
 from openvbs.db import backups, jobs, workers
-from openvbs.db.session import Database
 from openvbs.domain.job import JobKind
 from openvbs.domain.volume import NewVolume
 from openvbs.jobs.care import Care
 from openvbs.jobs.collecting import care_job
 from openvbs.jobs.workflows import Workflows
 from tests.support.actions import add_backup, caller, end_job
+from tests.support.queued import give_to
 from tests.support.site import Site
 
 YEARS = timedelta(days=4000)
-
-
-def give_to(database: Database, job_id: str, worker_id: str) -> None:
-    """As if that worker had begun the job."""
-    table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
-    with database.write() as connection:
-        connection.execute(
-            sa.text(f"UPDATE {table} SET status = 'PENDING', executor_id = :worker WHERE workflow_uuid = :job"),
-            {"worker": worker_id, "job": job_id},
-        )
 
 
 def test_a_dead_worker_is_not_alive_because_its_clock_was_ahead(site: Site) -> None:

@@ -1,8 +1,9 @@
 """Devices of the operator: frozen while they are read, and thawed whatever happens."""
 
 import dataclasses
+import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -19,6 +20,7 @@ from openvbs.jobs.worker import LOST_ATTEMPTS_MAX
 from openvbs.units import MIB
 from tests.support.actions import caller
 from tests.support.site import Content, Site, WorkerProcess
+from tests.support.waiting import until
 
 ALPHA = caller("alpha")
 READERS: dict[str, Callable[[Site, str], Job]] = {
@@ -125,3 +127,26 @@ def test_a_device_is_thawed_though_the_worker_was_killed_when_all_was_read(site:
     with site.worker():
         site.succeeded(job)
     assert log.read_text().split()[2:] == (["thaw", "freeze", "thaw"] if reader == "export" else ["thaw"])
+
+
+def test_a_freeze_of_a_killed_worker_does_not_come_after_the_next_thaw(site: Site) -> None:
+    device, log, begun, held = (site.directory / name for name in ("device", "log", "begun", "held"))
+    device.write_bytes(b"x" * MIB)
+    script = site.directory / "told"
+    os.mkfifo(held)
+    script.write_text(
+        f"#!/bin/sh\nif [ $1 = freeze ] && [ ! -e {begun} ]; then touch {begun}; read x < {held}; fi\n"
+        f"echo $1 >> {log}\n"
+    )
+    script.chmod(0o700)
+    volume = site.register(device, freeze_command=f"{script} freeze", thaw_command=f"{script} thaw")
+    with closing(WorkerProcess(site)) as worker:
+        _, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+        until(begun.exists, what="the freeze command running")
+        worker.kill()
+    with site.worker():
+        site.succeeded(job)
+    with suppress(OSError):  # ENXIO: nobody waits there any more
+        os.close(os.open(held, os.O_WRONLY | os.O_NONBLOCK))
+        until(lambda: log.read_text().split()[-1] == "freeze", what="the end of the orphan")
+    assert log.read_text().split() == ["thaw", "freeze", "thaw"]

@@ -66,8 +66,8 @@ def test_of_two_files_the_later_wins(tmp_path: Path) -> None:
         ("[worker]\njobs_at_once = many\n", "jobs_at_once"),
         ("[worker]\njobs_at_once = 0\n", "jobs_at_once"),
         ("[DEFAULT]\nlog_level = loud\n", "log_level"),
-        ("[DEFAULT]\nlisten = 127.0.0.1\n", "listen: '127.0.0.1' is not HOST:PORT"),
-        ("[DEFAULT]\nlisten = 127.0.0.1:0\n", "listen: '127.0.0.1:0' is not HOST:PORT"),
+        ("[DEFAULT]\nlisten = 127.0.0.1\n", "listen: '127.0.0.1' is not ADDRESS:PORT"),
+        ("[DEFAULT]\nlisten = 127.0.0.1:0\n", "listen: '127.0.0.1:0' is not ADDRESS:PORT"),
         ("[DEFAULT]\nlisten = ::1:8776\n", "an IPv6 address is written in brackets"),
         ("[DEFAULT]\nlisten = 0.0.0.0:8776\n", "public_url: is required when listening on 0.0.0.0"),
         ("[DEFAULT]\nlisten = [::]:8776\n", "public_url: is required when listening on ::"),
@@ -147,7 +147,19 @@ def test_addresses() -> None:
     assert str(Address("::1", 80)) == "[::1]:80"
     assert Address("0.0.0.0", 1).from_here == Address("127.0.0.1", 1)
     assert Address("::", 1).from_here == Address("::1", 1)
-    assert Address("vbs.example.com", 1).from_here == Address("vbs.example.com", 1)
+    assert parse_address("listen", "LocalHost:80") == Address("127.0.0.1", 80)
+    for text in ("127.0.0.1:80", "[::ffff:192.0.2.1]:80", "[::]:80"):
+        assert str(parse_address("listen", text)) == text
+
+
+@pytest.mark.parametrize("option", ["listen", "identity_listen"])
+@pytest.mark.parametrize("host", ["vbs.example.com", "127.1", "256.0.0.1", "[fe80::1%eth0]", "[localhost]", "[zz]"])
+def test_what_the_servers_cannot_listen_on_is_refused_with_what_to_write(
+    tmp_path: Path, option: str, host: str
+) -> None:
+    named = f"{option}: '{host}:8790': {host.strip('[]')!r} is not an IP address of this machine; write one, like"
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        read(tmp_path, **{option: f"{host}:8790"})
 
 
 def test_the_manual_lists_every_option_with_its_default() -> None:

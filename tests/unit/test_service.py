@@ -136,7 +136,7 @@ def test_a_probe_of_nobody_is_false() -> None:
 
 DYING = """
 import os, subprocess, sys
-code = "from openvbs.service.lifeline import die_with_parent; import sys, time; " \
+code = "from openvbs.lifeline import die_with_parent; import sys, time; " \
        "die_with_parent(int(sys.argv[1])); print('tied', flush=True); time.sleep(60)"
 child = subprocess.Popen([sys.executable, "-c", code, str(os.getpid())], stdout=subprocess.PIPE)
 child.stdout.readline()
@@ -163,14 +163,14 @@ def test_a_child_dies_with_its_killed_parent() -> None:
 
 
 def test_an_orphan_does_not_even_begin() -> None:
-    code = "from openvbs.service.lifeline import die_with_parent; die_with_parent(1 << 22)"
+    code = "from openvbs.lifeline import die_with_parent; die_with_parent(1 << 22)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ParentGone" in done.stderr
 
 
 STOPPING = """
 import os, signal
-from openvbs.service.lifeline import stop_event
+from openvbs.lifeline import stop_event
 stopping = stop_event()
 print("up", flush=True)
 stopping.wait()

@@ -3,10 +3,14 @@
 import ctypes
 import os
 import signal
+import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
+_NOT_STARTED = 127
+"""The exit code that shells give, too."""
 
 
 class ParentGone(Exception):
@@ -24,6 +28,27 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(number, os.strerror(number))
     if os.getppid() != parent_pid:
         raise ParentGone(f"process {parent_pid} has ended")
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """The command, to be started so that the kernel kills it when the thread that starts it ends, however it ends.
+
+    That thread must wait for it. What the command starts itself is not tied, nor is a program that gets the rights of
+    another user (sudo). One that cannot be run ends with 127 and says why on standard error.
+    """
+    # Python once more, which becomes the command: code between fork and exec is not safe in a process with threads.
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+
+
+def _become(parent_pid: int, command: list[str]) -> None:
+    die_with_parent(parent_pid)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and the command would inherit that
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - no shell is what is wanted
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        raise SystemExit(_NOT_STARTED) from error
 
 
 def let_signals_through() -> None:
@@ -51,3 +76,7 @@ def stop_event() -> threading.Event:
     signal.signal(signal.SIGTERM, wake)
     signal.signal(signal.SIGINT, wake)
     return stopping
+
+
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2:])
