@@ -19,9 +19,9 @@ from openvbs.db import backups
 from openvbs.domain.job import Job
 from openvbs.engine.check import CheckReport, begin_check, check_data
 from openvbs.engine.check_report import ByteRange
-from openvbs.engine.errors import RepositoryMissing
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
+from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import DAMAGED, STORE_PROBLEMS
@@ -44,10 +44,9 @@ def _work(run: Run) -> None:
 
 def _check(run: Run) -> dict[str, Any]:
     parts = run.parts
-    try:
-        repository = parts.repositories.get(run.job.project_id)
-    except RepositoryMissing:
+    if not is_there(parts.database, parts.repositories, run.job.project_id):
         return {"damaged": {}, "problems": 0, "first": ""}
+    repository = parts.repositories.get(run.job.project_id)
     days = parts.check_whole_days
     today = int(parts.clock().timestamp() // _DAY_SECONDS) % days
     # A little more than its share, so that no pack falls between two days.
