@@ -7,13 +7,16 @@ from contextlib import contextmanager
 import pytest
 
 from openvbs.actions.backup_records import import_record
-from openvbs.actions.backups import create_backup, delete_backup
+from openvbs.actions.backups import create_backup, delete_backup, update_backup
 from openvbs.db import backups, jobs, store_records
 from openvbs.domain.backup import Backup, NewBackup, NewRecord
 from openvbs.domain.job import Job, JobKind
 from openvbs.engine.format import HEADER_NAME
+from openvbs.engine.keys import load_root_key
 from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.parts import Parts
+from openvbs.jobs.record_keeping import RecordKeeping
+from openvbs.recovery.survey import Found, survey
 from tests.support.actions import caller, new_id
 from tests.support.site import Site
 from tests.support.stores import FullStore
@@ -155,6 +158,31 @@ def test_a_record_that_was_never_available_goes_without_a_repository(site: Site)
         site.succeeded(delete_backup(site.service, ALPHA, backup.id))
         assert not owes_purge(site, backup.id)
         until(lambda: not owed(site), what="the store is told nothing")
+
+
+def told_name(site: Site) -> str | None:
+    """What a rescue would call alpha's one backup."""
+    found = [*survey(site.store, load_root_key(site.directory / "root.key"), place="it", on_surveyed=lambda _: None)]
+    assert len(found) == 1
+    assert isinstance(found[0], Found)
+    return found[0].backup.name
+
+
+@pytest.mark.parametrize("away", [unmounted, without_header])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_store_is_told_once_it_is_back(site: Site, away: Callable[[Site], object], *, is_open: bool) -> None:
+    with site.worker(**AT_ONCE):
+        backup = made(site)
+    parts = site.parts()
+    if is_open:
+        parts.repositories.get("alpha")
+    with away(site):
+        update_backup(site.service, ALPHA, backup.id, name="changed")
+        RecordKeeping(site.database, parts.repositories).tell_owed()
+        assert [backup_id for backup_id, _ in owed(site)] == [backup.id]
+    RecordKeeping(site.database, parts.repositories).tell_owed()
+    assert owed(site) == []
+    assert told_name(site) == "changed"
 
 
 def owed(site: Site) -> list[tuple[str, int]]:
