@@ -318,6 +318,16 @@ def must_be_stored(connection: sa.Connection, repository_id: str) -> bool:
     return bool(connection.scalar(query.limit(1)))
 
 
+def available_data(connection: sa.Connection, repository_id: str) -> set[str]:
+    """The ids, in this repository, of the data of every available backup, whoever's it is."""
+    query = sa.select(backups.c.data_id).where(
+        backups.c.repository_id == repository_id,
+        backups.c.status == BackupStatus.AVAILABLE,
+        backups.c.deleted_at.is_(None),
+    )
+    return set(connection.scalars(query))
+
+
 def mark_damaged(connection: sa.Connection, repository_id: str, data_id: str, reason: str, *, now: datetime) -> int:
     """Let every available backup with this data, whoever's it is, say that it cannot be restored; how many they are."""
     query = backups.update().where(
