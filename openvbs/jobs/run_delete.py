@@ -36,7 +36,7 @@ def _remove(run: Run) -> bool:
     """Remove the data unless a job or another record needs it. No new job can: the record says deleting."""
     parts, backup_id = run.parts, run.job.backup_id
     assert backup_id is not None
-    parts.files.drop_base_of(backup_id)
+    parts.files.drop_bases_of({backup_id})
     with parts.database.read() as connection:
         if backups.data_needed(connection, backup_id):
             return False
