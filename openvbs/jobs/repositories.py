@@ -90,3 +90,13 @@ def is_there(database: Database, repositories: Repositories, repository_id: str)
         repositories.forget(repository_id)
         raise RepositoryAway(repository_id)
     return False
+
+
+def get_or_begin(database: Database, repositories: Repositories, repository_id: str) -> Repository:
+    """The project's repository, made if no backup was ever stored in it; RepositoryAway if one was and it is away.
+
+    A new one beneath a mount would be taken for the project's, and every earlier backup for lost.
+    """
+    if is_there(database, repositories, repository_id):
+        return repositories.get(repository_id)
+    return repositories.get_or_create(repository_id)

@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
 from openvbs.actions.backup_records import import_record
 from openvbs.actions.backups import create_backup, delete_backup, update_backup
+from openvbs.actions.copies import copy_backup
 from openvbs.db import backups, jobs, store_records
 from openvbs.domain.backup import Backup, NewBackup, NewRecord
 from openvbs.domain.job import Job, JobKind
@@ -23,6 +24,7 @@ from tests.support.stores import FullStore
 from tests.support.waiting import until
 
 ALPHA, FOR_BETA = caller("alpha"), caller("beta", role="admin")
+Away = Callable[[Site], AbstractContextManager[None]]
 AT_ONCE = {"collect_delay_seconds": 0.1}
 
 
@@ -97,7 +99,7 @@ def in_store(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("away", [unmounted, without_header])
-def test_what_was_stored_is_waited_for(site: Site, away: Callable[[Site], object]) -> None:
+def test_what_was_stored_is_waited_for(site: Site, away: Away) -> None:
     with site.worker(**AT_ONCE):
         doomed, kept = made(site), made(site)
     with away(site), site.worker(**AT_ONCE) as parts:
@@ -125,6 +127,28 @@ def test_a_store_that_goes_under_a_running_worker_is_noticed(site: Site) -> None
         site.succeeded(delete_backup(site.service, ALPHA, backup.id))
         cared(site, parts, JobKind.COLLECT)
         assert in_store(site) == []
+
+
+@pytest.mark.parametrize("away", [unmounted, without_header])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_no_other_repository_takes_the_place_of_one_that_is_away(site: Site, away: Away, *, is_open: bool) -> None:
+    """It would be taken for the project's, and all that was stored before for lost."""
+    with ExitStack() as stack:
+        stack.enter_context(site.worker(**AT_ONCE))
+        backup = made(site)
+        if not is_open:
+            stack.close()
+            stack.enter_context(site.worker(**AT_ONCE))
+        with away(site):
+            for _, job in (
+                create_backup(site.service, ALPHA, NewBackup(volume_id=backup.volume_id, name="later")),
+                copy_backup(site.service, ALPHA, backup.id),
+            ):
+                assert says_so(site.failed(job))
+            assert site.volume(backup.volume_id).status == "available"
+        later, job = create_backup(site.service, ALPHA, NewBackup(volume_id=backup.volume_id, name="later"))
+        site.succeeded(job)
+        assert {name.rpartition("/")[2] for name in in_store(site) if "/backups/" in name} == {backup.id, later.id}
 
 
 def test_what_is_owed_to_the_store_stays_owed(site: Site) -> None:
@@ -170,7 +194,7 @@ def told_name(site: Site) -> str | None:
 
 @pytest.mark.parametrize("away", [unmounted, without_header])
 @pytest.mark.parametrize("is_open", [True, False])
-def test_the_store_is_told_once_it_is_back(site: Site, away: Callable[[Site], object], *, is_open: bool) -> None:
+def test_the_store_is_told_once_it_is_back(site: Site, away: Away, *, is_open: bool) -> None:
     with site.worker(**AT_ONCE):
         backup = made(site)
     parts = site.parts()
