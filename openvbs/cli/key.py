@@ -21,6 +21,7 @@ from openvbs.recovery import forget as forgetting
 from openvbs.recovery import root_key
 from openvbs.service.folder import DataFolder, make_private, refuse_root
 from openvbs.stores.urls import open_store
+from openvbs.volumes.files import VolumeFiles
 
 
 class ExportRefused(OpenVbsError):
@@ -118,12 +119,12 @@ def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> Non
     """Destroy the key of all backups of a project, so that nobody can ever read them again, and remove them.
 
     Their records go, every share of them ends, and records that other projects imported of the same data go too.
-    Volumes stay. The project's next backup begins anew, with a new key. The service must be stopped; run this as its
-    user.
+    Volumes stay; what this data directory keeps of the bytes that backups were made of goes. The project's next backup
+    begins anew, with a new key. The service must be stopped; run this as its user.
 
     What it cannot reach: copies of the store or of a repository.json elsewhere (saved stores, old versions that a
     bucket keeps), which the root key opens as before. To make those useless too, rotate the root key afterwards and
-    destroy every copy of the old one.
+    destroy every copy of the old one. Nor does it reach the folder bases/ of other machines' data directories.
     """
     config = read(settings)
     refuse_root(config.data_dir)
@@ -138,6 +139,7 @@ def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> Non
             database=database,
             store=store,
             index_cache=config.data_dir / "cache" / "index",
+            drop_bases_of=VolumeFiles(config.data_dir).drop_bases_of,
             notifies=config.audit_rules.notifies,
             make_id=new_id,
         )

@@ -300,6 +300,34 @@ def repositories_begun(connection: sa.Connection) -> dict[str, datetime]:
     return dict(connection.execute(begun).all())
 
 
+def must_be_stored(connection: sa.Connection, repository_id: str) -> bool:
+    """Was a backup in the repository ever available that was not purged? Then the store has to hold the repository."""
+    of_it = jobs.c.backup_id == backups.c.id
+    not_made = sa.exists().where(of_it, jobs.c.kind.in_(sorted(MAKE_BACKUP)), jobs.c.status != JobStatus.SUCCESS)
+    was_seen = sa.exists().where(of_it, jobs.c.kind == JobKind.CHECK_BACKUP, jobs.c.status == JobStatus.SUCCESS)
+    # An imported record, or one that a rescue made anew, has no job that made it. Imported ones learn their size from
+    # the data; all that a rescue makes anew lay in the store.
+    was_made = sa.case(
+        (backups.c.reference_id.is_(None), ~not_made.correlate_except(jobs)), else_=backups.c.bytes_total > 0
+    )
+    query = sa.select(sa.literal(1)).where(
+        backups.c.repository_id == repository_id,
+        backups.c.purged_at.is_(None),
+        sa.or_(was_made, was_seen.correlate_except(jobs)),
+    )
+    return bool(connection.scalar(query.limit(1)))
+
+
+def available_data(connection: sa.Connection, repository_id: str) -> set[str]:
+    """The ids, in this repository, of the data of every available backup, whoever's it is."""
+    query = sa.select(backups.c.data_id).where(
+        backups.c.repository_id == repository_id,
+        backups.c.status == BackupStatus.AVAILABLE,
+        backups.c.deleted_at.is_(None),
+    )
+    return set(connection.scalars(query))
+
+
 def mark_damaged(connection: sa.Connection, repository_id: str, data_id: str, reason: str, *, now: datetime) -> int:
     """Let every available backup with this data, whoever's it is, say that it cannot be restored; how many they are."""
     query = backups.update().where(

@@ -19,6 +19,11 @@ class Gone:
     to_project_id: str | None = None
 
 
+def all_ids(connection: sa.Connection, repository_id: str) -> set[str]:
+    """Of every backup in the repository that there is a record of, also of those that are deleted."""
+    return set(connection.scalars(sa.select(backups.c.id).where(backups.c.repository_id == repository_id)))
+
+
 def count_records(connection: sa.Connection, repository_id: str) -> dict[str, int]:
     """How many backups each project has in the repository; others than its own have imported records."""
     rows = connection.execute(

@@ -213,7 +213,7 @@ def create_repository(
     """
     assert BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX
     assert block_bytes & (block_bytes - 1) == 0
-    if not _has_header(store):
+    if not has_header(store):
         _refuse_headless(store)
     repository_id = uuid4()
     project_key = secrets.token_bytes(KEY_BYTES)
@@ -242,7 +242,8 @@ def open_repository(store: Store, root_key: RootKey, *, cache: Path | None = Non
     return Repository(store, header.repository_id, Codec(keys, header.block_size_bytes), cache)
 
 
-def _has_header(store: Store) -> bool:
+def has_header(store: Store) -> bool:
+    """Does a repository lie here, as far as its header tells? Needs no key. StoreError."""
     try:
         store.stat(HEADER_NAME)
     except ObjectMissing:
@@ -254,7 +255,7 @@ def _refuse_headless(store: Store) -> None:
     """RepositoryMissing if a repository lies here that has lost its header."""
     lies_here = any(True for prefix in (BACKUPS, PACKS) for _ in store.list(prefix))
     # Once more: what lies here may be of a repository that somebody made just now.
-    if lies_here and not _has_header(store):
+    if lies_here and not has_header(store):
         raise RepositoryMissing(
             f"backups lie here, but not {HEADER_NAME}, which holds their key; put it back from a copy of this store"
         )

@@ -11,9 +11,9 @@ import threading
 from openvbs.clock import monotonic_seconds
 from openvbs.db import backups, store_records
 from openvbs.db.session import Database, DatabaseUnavailable
-from openvbs.engine.errors import EngineError, RepositoryMissing
+from openvbs.engine.errors import EngineError
 from openvbs.engine.records import put_record, remove_record
-from openvbs.jobs.repositories import Repositories
+from openvbs.jobs.repositories import Repositories, is_there
 from openvbs.recovery.told import told_of
 from openvbs.stores.base import StoreError
 
@@ -64,14 +64,15 @@ class RecordKeeping:
             if data.repository_id in self._not_before and monotonic_seconds() < self._not_before[data.repository_id]:
                 return
             try:
+                has_repository = is_there(self._database, self._repositories, data.repository_id)
                 if state is None:
                     remove_record(self._repositories.store_of(data.repository_id), backup_id)
+                elif not has_repository:
+                    log.info("backup %s never came to be stored, so there is nothing to tell of it", backup_id)
                 else:
                     backup, is_deleted, shares = state
                     repository = self._repositories.get(data.repository_id)
                     put_record(repository, backup_id, version, told_of(backup, shares, deleted=is_deleted))
-            except RepositoryMissing:
-                log.info("backup %s never came to be stored, so there is nothing to tell of it", backup_id)
             except (EngineError, StoreError) as error:
                 log.warning("cannot tell the store what changed in the record of backup %s: %s", backup_id, error)
                 self._not_before[data.repository_id] = monotonic_seconds() + RETRY_SECONDS

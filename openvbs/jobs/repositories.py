@@ -4,12 +4,26 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from openvbs.db import backups
+from openvbs.db.session import Database
+from openvbs.engine.format import HEADER_NAME
 from openvbs.engine.keys import RootKey
-from openvbs.engine.repository import Repository, create_repository, open_repository
-from openvbs.stores.base import Store
+from openvbs.engine.repository import Repository, create_repository, has_header, open_repository
+from openvbs.stores.base import Store, StoreError
 from openvbs.stores.prefixed import prefixed
 
 REPOSITORIES_OPEN_MAX = 64
+
+
+class RepositoryAway(StoreError):
+    """Backups were stored in a repository that the store does not show now; the operator must bring it back."""
+
+    def __init__(self, repository_id: str) -> None:
+        super().__init__(
+            f"The store of project {repository_id} is not there (no {HEADER_NAME}), and backups were stored in it. "
+            "Is it mounted? If that object alone is lost, put it back from a copy of the store."
+        )
+        self.repository_id = repository_id
 
 
 class Repositories:
@@ -60,3 +74,29 @@ class Repositories:
                 # Left to the garbage collector: somebody may still be working with it.
                 del self._open[next(iter(self._open))]
             return repository
+
+
+def is_there(database: Database, repositories: Repositories, repository_id: str) -> bool:
+    """Does the project have a repository in the store now? False where no backup was ever stored, else RepositoryAway.
+
+    Asks the store each time: a repository that is open stays open when its store is unmounted, and then looks empty.
+    """
+    if has_header(repositories.store_of(repository_id)):
+        return True
+    with database.read() as connection:
+        must_be_stored = backups.must_be_stored(connection, repository_id)
+    if must_be_stored:
+        # What comes back may open with another key.
+        repositories.forget(repository_id)
+        raise RepositoryAway(repository_id)
+    return False
+
+
+def get_or_begin(database: Database, repositories: Repositories, repository_id: str) -> Repository:
+    """The project's repository, made if no backup was ever stored in it; RepositoryAway if one was and it is away.
+
+    A new one beneath a mount would be taken for the project's, and every earlier backup for lost.
+    """
+    if is_there(database, repositories, repository_id):
+        return repositories.get(repository_id)
+    return repositories.get_or_create(repository_id)

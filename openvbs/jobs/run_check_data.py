@@ -5,6 +5,8 @@
 | check | nothing |
 | mark | backups that say what is wrong with them; the next attempt finds the outcome of the step before |
 
+The records tell which backups must be there, the store what there is: one whose object is gone is damaged too.
+
 Each day reads another part, so that all data has been read once in a month. A backup that is damaged gets the status
 ``error`` and says which bytes cannot be restored. The sample of another day says nothing of that data, so only an
 administrator, who resets the status, makes it available again.
@@ -19,9 +21,11 @@ from openvbs.db import backups
 from openvbs.domain.job import Job
 from openvbs.engine.check import CheckReport, begin_check, check_data
 from openvbs.engine.check_report import ByteRange
-from openvbs.engine.errors import RepositoryMissing
+from openvbs.engine.errors import BackupMissing
+from openvbs.engine.repository import Repository
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
+from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import DAMAGED, STORE_PROBLEMS
@@ -31,6 +35,7 @@ log = logging.getLogger(__name__)
 RANGES_MAX = 5
 """Byte ranges that a backup's reason names; of more it says how many there are."""
 PROBLEMS_LOGGED_MAX = 100
+_GONE = "A check found damage in the store: the object of the backup is gone, so nothing of it can be restored."
 _DAY_SECONDS = 24 * 3600
 
 
@@ -44,21 +49,50 @@ def _work(run: Run) -> None:
 
 def _check(run: Run) -> dict[str, Any]:
     parts = run.parts
-    try:
-        repository = parts.repositories.get(run.job.project_id)
-    except RepositoryMissing:
+    if not is_there(parts.database, parts.repositories, run.job.project_id):
         return {"damaged": {}, "problems": 0, "first": ""}
+    repository = parts.repositories.get(run.job.project_id)
+    with parts.database.read() as connection:
+        # Before the walk, which then meets the objects of all of them but those that are deleted meanwhile.
+        expected = backups.available_data(connection, run.job.project_id)
     days = parts.check_whole_days
     today = int(parts.clock().timestamp() // _DAY_SECONDS) % days
     # A little more than its share, so that no pack falls between two days.
     state = begin_check(repository, sample=1.001 / days, start=today / days)
     report = check_data(repository, state=state, checkpoint=run.checkpoint)
+    gone = _gone(run, repository, expected.difference(report.whole, report.damaged))
+    for backup_id in gone:
+        report.note(f"the object of backup {backup_id} is gone")
     _log(run.job.project_id, report)
     return {
-        "damaged": {backup_id: _reason(ranges) for backup_id, ranges in report.damaged.items()},
+        "damaged": {
+            **{backup_id: _reason(ranges) for backup_id, ranges in report.damaged.items()},
+            **dict.fromkeys(gone, _GONE),
+        },
         "problems": len(report.problems) + report.problems_more,
         "first": next(iter(report.problems), ""),
     }
+
+
+def _gone(run: Run, repository: Repository, unmet: set[str]) -> list[str]:
+    """Those that have no object in the store while their records say that they are available."""
+    parts, repository_id = run.parts, run.job.project_id
+    missing = {backup_id for backup_id in unmet if _is_missing(run, repository, backup_id)}
+    # A store that was unmounted meanwhile has none of them.
+    if not missing or not is_there(parts.database, parts.repositories, repository_id):
+        return []
+    with parts.database.read() as connection:
+        # After the look at the store: a record says that it is deleted before its object goes.
+        return sorted(missing & backups.available_data(connection, repository_id))
+
+
+def _is_missing(run: Run, repository: Repository, backup_id: str) -> bool:
+    run.checkpoint()
+    try:
+        repository.load_backup(backup_id)
+    except BackupMissing:
+        return True
+    return False
 
 
 def _log(repository_id: str, report: CheckReport) -> None:

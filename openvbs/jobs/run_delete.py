@@ -22,6 +22,7 @@ from openvbs.engine.references import drop_reference, remove_unreferenced
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
+from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 
@@ -35,7 +36,7 @@ def _remove(run: Run) -> bool:
     """Remove the data unless a job or another record needs it. No new job can: the record says deleting."""
     parts, backup_id = run.parts, run.job.backup_id
     assert backup_id is not None
-    parts.files.drop_base_of(backup_id)
+    parts.files.drop_bases_of({backup_id})
     with parts.database.read() as connection:
         if backups.data_needed(connection, backup_id):
             return False
@@ -46,17 +47,15 @@ def _remove(run: Run) -> bool:
 def let_go(parts: Parts, data: StoredData, job: Job) -> bool:
     """Take away what one record keeps in the store: for an imported one its reference, else the backup itself.
 
-    False when others still refer to the backup, which then stays for them. What is not there counts as taken away.
-    The blocks go with the next collection.
+    False when others still refer to the backup, which then stays for them. What is not there counts as taken away, but
+    only from a repository that is: RepositoryAway. The blocks go with the next collection.
     """
+    if not is_there(parts.database, parts.repositories, data.repository_id):
+        return True  # made by the first backup that gets as far, so there is nothing of this one
     if data.reference_id is not None:
         drop_reference(parts.repositories.store_of(data.repository_id), data.data_id, data.reference_id)
         return True
-    try:
-        repository = parts.repositories.get(data.repository_id)
-    except RepositoryMissing:
-        return True  # made by the first backup that gets as far, so there is nothing of this one
-    return remove_unreferenced(repository, data.data_id, UUID(job.id))
+    return remove_unreferenced(parts.repositories.get(data.repository_id), data.data_id, UUID(job.id))
 
 
 def forget_unpublished(parts: Parts, data: StoredData) -> None:

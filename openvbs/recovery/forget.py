@@ -3,6 +3,7 @@
 | step | a crash after it leaves |
 |---|---|
 | records and shares go, in one transaction | data that only the root key's holder can still read; repeating goes on |
+| the bases of local volumes go: clones of what backups were made of, in plain bytes | the same; repeating goes on |
 | **the key is destroyed** in the header | objects that nothing opens; repeating goes on |
 | every other object goes | a header that says that its key was destroyed |
 | the header goes, then the local copy of the index | nothing: the next backup makes a repository with a new key |
@@ -11,7 +12,7 @@ No worker may run: each has the keys of the repositories that it worked with in 
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,8 @@ class Place:
     store: Store
     index_cache: Path
     """The folder of local copies of indexes."""
+    drop_bases_of: Callable[[Collection[str]], None]
+    """Removes what the data directory keeps of the bytes that these backups were made of, durably."""
     notifies: bool
     """Audit events are owed to the operator's notifications."""
     make_id: Callable[[], str]
@@ -80,7 +83,8 @@ def look(place: Place, project_id: str) -> Doomed:
 
 def forget(place: Place, root_key: RootKey, project_id: str, *, on_removed: OnRemoved) -> None:
     """Do it. Raises ForgetRefused before anything changed; after another error, repeating it goes on."""
-    _end_records(place, project_id)
+    # The base of a backup that was deleted long ago is still there if its removal failed, or was on another machine.
+    place.drop_bases_of(_end_records(place, project_id))
     repository = prefixed(place.store, project_id)
     # Without a header there is no key to destroy: an earlier call came so far.
     names = [info.name for info in repository.list("")]
@@ -112,7 +116,8 @@ def _refuse_if_busy(connection: sa.Connection, place: Place, project_id: str) ->
         )
 
 
-def _end_records(place: Place, project_id: str) -> None:
+def _end_records(place: Place, project_id: str) -> set[str]:
+    """Gives the ids of all backups that were ever in the repository."""
     with place.database.write() as connection:
         _refuse_if_busy(connection, place, project_id)
         now = place.clock()
@@ -120,6 +125,7 @@ def _end_records(place: Place, project_id: str) -> None:
             _note(connection, place, gone, AuditAction.SHARE_CANCEL, outcome="cancelled")
         for gone in forgetting.end_backups(connection, project_id, now=now):
             _note(connection, place, gone, AuditAction.BACKUP_DELETE, outcome="deleted")
+        return forgetting.all_ids(connection, project_id)
 
 
 def _note(connection: sa.Connection, place: Place, gone: Gone, action: AuditAction, *, outcome: str) -> None:

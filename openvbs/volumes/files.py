@@ -1,6 +1,7 @@
 """The files of local volumes and snapshots, named by id below the data directory. Knows no records."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,10 +128,11 @@ class VolumeFiles:
         for base in self._bases(volume_id):
             _remove(base)
 
-    def drop_base_of(self, backup_id: str) -> None:
-        """Give back the space of a base whose backup goes, and with it the use of the base."""
-        for base in self._bases(backup_id=backup_id):
-            _remove(base)
+    def drop_bases_of(self, backup_ids: Collection[str]) -> None:
+        """Give back the space of bases whose backups go, and with it the use of the bases."""
+        for base in self._bases():
+            if base.name.partition(".")[2] in backup_ids:
+                _remove(base)
 
     def drop_bases(self) -> None:
         """Give back the space of the bases of all volumes."""
@@ -162,9 +164,9 @@ class VolumeFiles:
     def _base(self, volume_id: str, backup_id: str) -> Path:
         return self.directory / "bases" / f"{volume_id}.{backup_id}"
 
-    def _bases(self, volume_id: str = "*", backup_id: str = "*") -> list[Path]:
+    def _bases(self, volume_id: str = "*") -> list[Path]:
         """One of a volume; two after a crash between keeping the later and removing the earlier: each is true."""
-        return sorted((self.directory / "bases").glob(f"{volume_id}.{backup_id}"))
+        return sorted((self.directory / "bases").glob(f"{volume_id}.*"))
 
     def _folders(self) -> tuple[Path, ...]:
         return tuple(self.directory / name for name in ("volumes", "snapshots", "frozen", "bases"))

@@ -2,19 +2,21 @@
 
 import pytest
 
-from openvbs.actions.backups import create_backup
+from openvbs.actions.backup_records import import_record
+from openvbs.actions.backups import create_backup, delete_backup
 from openvbs.actions.jobs import list_jobs
 from openvbs.actions.restores import restore_backup
 from openvbs.db.health import look
-from openvbs.domain.backup import NewBackup, NewRestore
+from openvbs.domain.backup import NewBackup, NewRecord, NewRestore
 from openvbs.domain.errors import RuleError
 from openvbs.domain.job import Job, JobKind, JobQuery
 from openvbs.units import MIB
-from tests.support.actions import caller
+from tests.support.actions import caller, new_id
 from tests.support.site import Site
+from tests.support.stores import GatedReads, GatedStore
 from tests.support.waiting import until
 
-ALPHA = caller("alpha")
+ALPHA, FOR_BETA = caller("alpha"), caller("beta", role="admin")
 ALL_AT_ONCE = {"check_every_seconds": 0, "check_whole_days": 1}
 
 
@@ -64,3 +66,63 @@ def test_a_check_finds_damage_and_the_backups_concerned_say_so(site: Site) -> No
     assert newest.status == "FAIL"
     assert "1 backups are damaged" in newest.fail_reason
     assert look(site.database).failed_checks == {"alpha": newest.fail_reason}
+
+
+def test_a_backup_whose_object_is_gone_is_damaged_whoevers_record_it_is(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume(data_bytes=MIB)
+        made = []
+        for name in ("gone", "whole", "deleted"):
+            backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name=name))
+            site.succeeded(job)
+            made.append(backup.id)
+        gone, whole, deleted = made
+        records = []
+        for data_id in (gone, whole):
+            new = NewRecord(id=new_id(), repository_id="alpha", data_id=data_id, size_gib=1)
+            record, job = import_record(site.service, FOR_BETA, new)
+            site.succeeded(job)
+            records.append(record.id)
+        site.succeeded(delete_backup(site.service, ALPHA, deleted))
+    site.store.delete(f"alpha/backups/{gone}")
+    with site.worker(**ALL_AT_ONCE):
+        check = until(lambda: ended_checks(site), what="a check")[0]
+        for backup_id in (gone, records[0]):
+            found = site.backup(backup_id)
+            assert (found.status, "is gone" in (found.fail_reason or "")) == ("error", True)
+        for backup_id in (whole, records[1]):
+            assert site.backup(backup_id).status == "available"
+        assert "1 backups are damaged and 1 problems were found" in check.fail_reason
+        assert f"the object of backup {gone} is gone" in check.fail_reason
+
+
+def test_what_is_deleted_while_it_is_checked_is_not_damaged(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume(data_bytes=MIB)
+        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+        site.succeeded(job)
+    # The check has listed what is available before it makes its lease.
+    gated = GatedStore(site.store, "alpha/leases/")
+    with site.worker(gated, **ALL_AT_ONCE):
+        until(gated.reached.is_set, what="a check is under way")
+        site.succeeded(delete_backup(site.service, ALPHA, backup.id))
+        gated.gate.set()
+        check = until(lambda: ended_checks(site), what="the check")[-1]
+        assert (check.status, check.fail_reason) == ("SUCCESS", None)
+
+
+def test_a_store_that_goes_while_it_is_checked_makes_no_backup_damaged(site: Site) -> None:
+    with site.worker():
+        volume = site.new_volume(data_bytes=MIB)
+        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
+        site.succeeded(job)
+    gated = GatedReads(site.store, "alpha/packs/")
+    store, away = site.directory / "store", site.directory / "away"
+    with site.worker(gated, **ALL_AT_ONCE):
+        until(gated.reached.is_set, what="a check reads")
+        store.rename(away)
+        store.mkdir()
+        gated.gate.set()
+        check = until(lambda: ended_checks(site), what="the check")[-1]
+        assert check.status == "FAIL"
+        assert site.backup(backup.id).status == "available"

@@ -15,7 +15,7 @@ from openvbs.engine.repository import create_repository, open_repository
 from openvbs.service.folder import DataFolder
 from openvbs.stores.local import LocalStore
 from openvbs.stores.prefixed import prefixed
-from tests.support.actions import migrate_once
+from tests.support.actions import add_backup, made_service, migrate_once
 from tests.support.repositories import BLOCK
 from tests.support.service import OPENVBS
 
@@ -106,6 +106,16 @@ def test_forgetting_asks_for_the_project(data_dir: Path) -> None:
     assert "is destroyed" in run(*forgetting, said="alpha\n").stdout
     assert not any(path.is_file() for path in (data_dir / "store" / "alpha").rglob("*"))
     assert "nothing of a project alpha" in run(*forgetting, "--yes", code=1).stderr
+
+
+def test_forgetting_takes_the_plain_clones_in_the_data_directory(data_dir: Path) -> None:
+    with made_service(f"sqlite:///{data_dir / 'openvbs.db'}") as service:
+        backup_id = add_backup(service, "alpha")
+    base = data_dir / "bases" / f"volume.{backup_id}"
+    base.parent.mkdir()
+    base.write_bytes(b"plain")
+    run("key", "forget", "alpha", "--data-dir", str(data_dir), "--yes")
+    assert not base.exists()
 
 
 def test_forgetting_needs_the_service_to_be_stopped(data_dir: Path) -> None:
