@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,11 @@ def clone_file(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """A descriptor to read the file, or SourceError."""
+    """A descriptor to read the file or block device, or SourceError."""
     try:
+        mode = path.stat().st_mode  # before it is opened: that would wait for the other end of a pipe
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise SourceError(f"{path} is neither a file nor a block device")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error

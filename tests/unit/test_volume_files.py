@@ -9,6 +9,7 @@ from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 from openvbs.volumes.copy import TEMPORARY_PREFIX, Watch, copy_file, replacing
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.images import image_at
 from openvbs.volumes.reserve import RESERVE_BYTES, Reserve
 
 
@@ -108,6 +109,15 @@ def test_a_missing_source_is_named(files, tmp_path):
     with pytest.raises(SourceError, match="nowhere cannot be read"):
         copy_file(tmp_path / "nowhere", tmp_path / "copy")
     assert names(tmp_path) == ["data"]
+
+
+@pytest.mark.timeout(20)  # opened first, the pipe would wait for ever for somebody to write to it
+@pytest.mark.parametrize("look", [image_at, lambda path: copy_file(path, path.with_name("copy"))])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, look):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="pipe is neither a file nor a block device"):
+        look(tmp_path / "pipe")
+    assert names(tmp_path) == ["pipe"]
 
 
 @pytest.mark.parametrize("left_bytes", [None, 0, MIB])
