@@ -4,6 +4,7 @@ import fcntl
 import glob
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,19 @@ def replacing(target: Path, draft_prefix: str) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both names lead to one file or device. What cannot be looked at is compared by name alone."""
+    if one == other:
+        return True
+    try:
+        first, second = one.stat(), other.stat()
+    except OSError:
+        return False
+    if stat.S_ISBLK(first.st_mode) and stat.S_ISBLK(second.st_mode):
+        return first.st_rdev == second.st_rdev  # one device may have several nodes
+    return os.path.samestat(first, second)
 
 
 def sync_folder(folder: Path) -> None:
