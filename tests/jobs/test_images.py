@@ -58,17 +58,6 @@ def test_a_raw_image_becomes_a_volume_and_a_volume_an_image(openvbs, working: Si
     assert working.volume(volume.id).status == "available"
 
 
-def test_an_export_takes_away_what_a_killed_one_left(openvbs, working: Site, tmp_path: Path) -> None:
-    volume = working.new_volume()
-    target = tmp_path / "out[1].img"
-    (tmp_path / f".tmp-{target.name}-{'0' * 32}").write_bytes(b"half of the volume")
-    another = tmp_path / f".tmp-out1.img-{'0' * 32}"
-    another.write_bytes(b"of somebody else")
-    result = openvbs("export", volume.id, target)
-    assert result.exit_code == 0, result.output
-    assert set(tmp_path.iterdir()) == {target, another}
-
-
 def test_an_image_into_a_volume_replaces_every_byte(openvbs, working: Site, image: Path) -> None:
     volume = working.new_volume(data_bytes=20 * MIB)
     result = openvbs("import", image, "--into", volume.id)
