@@ -49,6 +49,10 @@ def test_a_new_volume_is_private_all_zero_and_takes_no_space(files):
     files.create_volume("v1", 64 * MIB)
     status = files.volume("v1").stat()
     assert (status.st_size, status.st_blocks, stat.S_IMODE(status.st_mode)) == (64 * MIB, 0, 0o600)
+    assert files.is_hole("v1")
+    with files.volume("v1").open("r+b") as file:
+        file.write(b"x")
+    assert not files.is_hole("v1")
 
 
 def test_creating_a_volume_again_keeps_what_it_holds(files):
