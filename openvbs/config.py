@@ -175,6 +175,7 @@ def _build(
         identity_public_url = f"{public.scheme}://{_with_port(public.hostname or '', identity_listen.port)}"
     if with_demo_projects and authtoken:
         raise ConfigError("--with-demo-projects", "works with the embedded Keystone only; make accounts in yours")
+    notify_file = _path(conf.audit.notify_file)
     return Config(
         data_dir=data_dir,
         listen=listen,
@@ -195,9 +196,9 @@ def _build(
             wait_seconds_max=conf.policies.wait_seconds_max,
             tasks_kept_days=conf.policies.tasks_kept_days,
         ),
-        audit_rules=AuditRules(keep_days=conf.audit.keep_days, notifies=conf.audit.notify_file is not None),
-        notify_file=Path(conf.audit.notify_file).expanduser().absolute() if conf.audit.notify_file else None,
-        policy_file=Path(conf.oslo_policy.policy_file).absolute() if conf.oslo_policy.policy_file else None,
+        audit_rules=AuditRules(keep_days=conf.audit.keep_days, notifies=notify_file is not None),
+        notify_file=notify_file,
+        policy_file=_readable("[oslo_policy] policy_file", conf.oslo_policy.policy_file),
         authtoken=authtoken,
         config_files=config_files,
     )
@@ -240,17 +241,25 @@ def _next_port(port: int) -> int:
 
 
 def _tls(conf: Any) -> Tls | None:
-    files = {}
-    for option in ("tls_cert", "tls_key", "tls_ca"):
-        if (value := conf[option]) is not None:
-            files[option] = Path(value).expanduser().absolute()
-            if not os.access(files[option], os.R_OK):
-                raise ConfigError(option, f"{value} cannot be read")
-    if ("tls_cert" in files) != ("tls_key" in files):
+    cert, key, ca = (_readable(option, conf[option]) for option in ("tls_cert", "tls_key", "tls_ca"))
+    if (cert is None) != (key is None):
         raise ConfigError("tls_cert, tls_key", "must be set together")
-    if "tls_cert" not in files:
-        return None
-    return Tls(files["tls_cert"], files["tls_key"], files.get("tls_ca"))
+    return None if cert is None or key is None else Tls(cert, key, ca)
+
+
+def _readable(option: str, text: str | None) -> Path | None:
+    """The file that an option names. ConfigError if it cannot be read, which would show only once it is needed."""
+    path = _path(text)
+    if path is not None and not os.access(path, os.R_OK):
+        raise ConfigError(option, f"{text} cannot be read")
+    if path is not None and not path.is_file():
+        raise ConfigError(option, f"{text} is not a file")
+    return path
+
+
+def _path(text: str | None) -> Path | None:
+    """None also for an empty text: "option =" takes back what an earlier file set, and means no current directory."""
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _public_url(text: str | None, listen: Address, tls: Tls | None) -> str:

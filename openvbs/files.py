@@ -1,12 +1,16 @@
 """Writing files that must be whole once they have their name, and small private ones that outlast a power cut."""
 
+import errno
 import fcntl
 import glob
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def write_private(path: Path, text: str) -> None:
@@ -36,6 +40,65 @@ def replacing(target: Path, draft_prefix: str) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def naming(target: Path, draft_prefix: str) -> Iterator[int]:
+    """Like replacing, but FileExistsError if something has the target's name at the end: that is left as it is.
+
+    The draft stays as a second name of the file, by which ``is_named`` knows it, until ``sweep_drafts``. A filesystem
+    without hard links keeps no second name. Neither name is durable until ``sync_folder``.
+    """
+    draft, descriptor = open_draft(target.parent, draft_prefix)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        _name(draft, target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _name(draft: Path, target: Path) -> None:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        if not is_same(draft, target):  # a file server says so, too, when it is asked again after a lost answer
+            raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _rename_to_free(draft, target)
+
+
+def _rename_to_free(draft: Path, target: Path) -> None:
+    # An empty file takes the name, which fails if anything has it. A crash just now leaves that.
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        draft.replace(target)
+    except BaseException:
+        target.unlink()
+        raise
+
+
+def is_named(target: Path, draft_prefix: str) -> bool:
+    """Whether ``naming`` gave the target its name, and no sweep of the drafts has come since."""
+    return any(is_same(target, draft) for draft in target.parent.glob(f"{glob.escape(draft_prefix)}*"))
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both names lead to one file or device. What cannot be looked at is compared by name alone."""
+    if one == other:
+        return True
+    try:
+        first, second = one.stat(), other.stat()
+    except OSError:
+        return False
+    if stat.S_ISBLK(first.st_mode) and stat.S_ISBLK(second.st_mode):
+        return first.st_rdev == second.st_rdev  # one device may have several nodes
+    return os.path.samestat(first, second)
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,6 +4,8 @@ No role allows these over the network: they read and write files of the machine.
 """
 
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -14,6 +16,7 @@ from openvbs.db import volumes
 from openvbs.domain.errors import BadRequest, VolumeBusy, VolumeNotFound
 from openvbs.domain.job import Job, JobKind
 from openvbs.domain.volume import NewVolume, Volume, VolumeKind, VolumeStatus
+from openvbs.files import is_same
 from openvbs.units import gib_ceil
 
 
@@ -97,12 +100,23 @@ def register_volume(
     freeze_command: str | None,
     thaw_command: str | None,
 ) -> Volume:
-    """A volume of the operator's project whose bytes stay where they are. Raises BadRequest."""
+    """A volume of the operator's project whose bytes stay where they are. Raises BadRequest.
+
+    Also when the same bytes are registered by another name: each volume has a lock and commands of its own, and one's
+    backup would thaw what the other's still reads.
+    """
     if thaw_command is not None and freeze_command is None:
         raise BadRequest("--thaw-command", "is of no use without --freeze-command")
+    leads_there = cache(lambda other: is_same(Path(path), Path(other)))
+    with service.database.read() as connection:
+        known = volumes.registered_paths(connection)
+    for other in known:
+        leads_there(other)  # now: a network filesystem that does not answer must not hold up all writers
     with service.database.write() as connection:
-        if volumes.registered_at(connection, path) is not None:
-            raise BadRequest("PATH", f"{path} is registered already")
+        for other in volumes.registered_paths(connection):
+            if leads_there(other):
+                name = "" if other == path else f", as {other}"
+                raise BadRequest("PATH", f"{path} is registered already{name}")
         new = NewVolume(size_gib=gib_ceil(size_bytes), name=name)
         made = insert_new_volume(service, connection, operator, new, VolumeStatus.AVAILABLE)
         volumes.update_volume(

@@ -172,7 +172,8 @@ def check_keystone(config: Config) -> Iterator[Finding]:
         headers = {"X-Subject-Token": token}
         catalog = session.get(f"{settings['auth_url']}/auth/tokens", headers=headers).json()["token"]["catalog"]
     except exceptions.Unauthorized as error:
-        advice = f"take the user out of {config.passwords_file} and restart, or correct [keystone_authtoken]"
+        advice = f"take the user out of {config.passwords_file} (it must stay JSON) and restart, or correct"
+        advice += " [keystone_authtoken]"
         yield Finding("service user", "FAIL", f"is not accepted: {error}", advice)
     except exceptions.Forbidden as error:
         yield Finding("service user", "FAIL", f"may not validate tokens: {error}", "give it the role service or admin")

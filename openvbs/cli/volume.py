@@ -141,12 +141,13 @@ def import_(
 @click.argument("file", type=click.Path(path_type=Path))
 @taking(*FOLDER)
 def export(volume_id: str, file: Path, **settings: Any) -> None:
-    """Write an available volume to a raw image; holes stay holes. Never writes over a file.
+    """Write an available volume to a raw image; holes stay holes. Never writes over a file, also not over one that
+    appears meanwhile: then the export fails.
 
     The file is written by the service, so its user must be allowed to write there.
     """
     target = file.absolute()
-    if target.exists():
+    if os.path.lexists(target):
         raise OperatorError(f"{file} exists already; choose another name")
     if not target.parent.is_dir():
         raise OperatorError(f"{target.parent} is not a directory")

@@ -170,8 +170,7 @@ def end_work(connection: sa.Connection, volume_id: str, *, from_status: Sequence
     )
 
 
-def registered_at(connection: sa.Connection, path: str) -> str | None:
-    """The id of the volume whose bytes lie at this path of the operator's, if one is registered there."""
-    return connection.scalar(
-        sa.select(volumes.c.id).where(volumes.c.path == path, volumes.c.deleted_at.is_(None)).limit(1)
-    )
+def registered_paths(connection: sa.Connection) -> list[str]:
+    """Where the bytes of all registered volumes lie, by the names that the operator gave."""
+    query = sa.select(volumes.c.path).where(volumes.c.path.is_not(None), volumes.c.deleted_at.is_(None))
+    return [path for path in connection.scalars(query) if path is not None]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from openvbs.config import ConfigError
 from openvbs.files import write_private
 
 DOMAIN = "default"
@@ -52,11 +53,26 @@ class Passwords:
 
 
 def load_passwords(file: Path) -> Passwords:
-    """What the file says; nothing if there is none."""
+    """What the file says; nothing if there is none. ConfigError if it is not as we write it: operators edit it."""
     if not file.exists():
         return Passwords({}, frozenset())
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return Passwords(content["passwords"], frozenset(content["pending"]))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return Passwords(_texts(content["passwords"]), frozenset(content["pending"]))
+    except (ValueError, KeyError, TypeError) as error:
+        # json tells the place and never the text, which holds passwords.
+        why = f"{error}; " if isinstance(error, json.JSONDecodeError) else ""
+        rule = (
+            f'{why}it must be JSON like {{"passwords": {{"USER": "PASSWORD"}}, "pending": []}}, and after a line was'
+            " taken out no comma may stand before a closing bracket; correct it"
+        )
+        raise ConfigError(str(file), rule) from error
+
+
+def _texts(passwords: object) -> Mapping[str, str]:
+    if not isinstance(passwords, dict) or not all(isinstance(password, str) for password in passwords.values()):
+        raise TypeError
+    return passwords
 
 
 def ensure_passwords(file: Path, accounts: Sequence[Account]) -> Passwords:

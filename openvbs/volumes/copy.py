@@ -4,12 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from openvbs import files
-from openvbs.files import sweep_drafts, sync_folder
+from openvbs.files import sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
 
@@ -51,18 +52,9 @@ def replacing(target: Path) -> Iterator[int]:
 
     After an error ``target`` is as before. A crash leaves at most a draft, which ``sweep_drafts`` takes.
     """
-    with files.replacing(target, _draft_prefix(target)) as descriptor:
+    with files.replacing(target, f"{TEMPORARY_PREFIX}{target.name}-") as descriptor:
         yield descriptor
     sync_folder(target.parent)
-
-
-def sweep_drafts_of(target: Path) -> None:
-    """Remove the temporary files that crashed writers of ``target`` left beside it."""
-    sweep_drafts(target.parent, _draft_prefix(target))
-
-
-def _draft_prefix(target: Path) -> str:
-    return f"{TEMPORARY_PREFIX}{target.name}-"
 
 
 def copy_file(source: Path, target: Path, *, size_bytes: int | None = None, watch: Watch = Watch()) -> None:
@@ -71,15 +63,29 @@ def copy_file(source: Path, target: Path, *, size_bytes: int | None = None, watc
     ``target`` appears whole or not at all. Raises SourceError, or whatever the watch's checkpoint raises.
     """
     with opened(source) as source_descriptor, replacing(target) as descriptor:
-        if reflink(source_descriptor, descriptor):
-            length = os.fstat(descriptor).st_size
-            watch.on_progress(length, length)
-        else:
-            copy_sparse(source_descriptor, descriptor, watch)
-        if size_bytes is not None:
-            os.ftruncate(descriptor, size_bytes)
-        os.fsync(descriptor)  # the long part of what replacing() does, before the last look at the checkpoint
-        watch.checkpoint()
+        _fill(source_descriptor, descriptor, size_bytes, watch)
+
+
+def copy_to_new_file(source: Path, target: Path, *, draft_prefix: str, watch: Watch = Watch()) -> None:
+    """Like copy_file, but FileExistsError if something has the name by then, which is left as it is.
+
+    The draft stays as a second name of the target, for ``files.is_named``, until the caller sweeps it.
+    """
+    with opened(source) as source_descriptor, files.naming(target, draft_prefix) as descriptor:
+        _fill(source_descriptor, descriptor, None, watch)
+    sync_folder(target.parent)
+
+
+def _fill(source: int, target: int, size_bytes: int | None, watch: Watch) -> None:
+    if reflink(source, target):
+        length = os.fstat(target).st_size
+        watch.on_progress(length, length)
+    else:
+        copy_sparse(source, target, watch)
+    if size_bytes is not None:
+        os.ftruncate(target, size_bytes)
+    os.fsync(target)  # the long part of what follows, before the last look at the checkpoint
+    watch.checkpoint()
 
 
 def clone_file(source: Path, target: Path) -> None:
@@ -91,8 +97,11 @@ def clone_file(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """A descriptor to read the file, or SourceError."""
+    """A descriptor to read the file or block device, or SourceError."""
     try:
+        mode = path.stat().st_mode  # before it is opened: that would wait for the other end of a pipe
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise SourceError(f"{path} is neither a file nor a block device")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error

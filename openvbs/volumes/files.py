@@ -54,6 +54,10 @@ class VolumeFiles:
             with replacing(path) as descriptor:
                 os.ftruncate(descriptor, size_bytes)
 
+    def is_hole(self, volume_id: str) -> bool:
+        """True if no byte was ever written to the volume's file, so that all of it is zeros."""
+        return self.volume(volume_id).stat().st_blocks == 0
+
     def copy_to_volume(self, source: Path, volume_id: str, *, size_bytes: int, watch: Watch) -> None:
         """The volume's bytes become those of source, then zeros up to size_bytes; at once, or not at all."""
         copy_file(source, self.volume(volume_id), size_bytes=size_bytes, watch=watch)

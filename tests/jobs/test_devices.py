@@ -126,7 +126,9 @@ def test_a_device_is_thawed_though_the_worker_was_killed_when_all_was_read(site:
     assert log.read_text().split() == ["freeze", "killed"]
     with site.worker():
         site.succeeded(job)
-    assert log.read_text().split()[2:] == (["thaw", "freeze", "thaw"] if reader == "export" else ["thaw"])
+    assert log.read_text().split()[2:] == ["thaw"]
+    assert [path.name for path in site.directory.glob("*.img")] == (["out.img"] if reader == "export" else [])
+    assert not list(site.directory.glob(".tmp-*"))
 
 
 def test_a_freeze_of_a_killed_worker_does_not_come_after_the_next_thaw(site: Site) -> None:

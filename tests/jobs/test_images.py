@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openvbs.cli.main import main
+from openvbs.files import is_same
 from openvbs.units import GIB, MIB
 from tests.support.site import Content, Site
 
@@ -54,17 +56,6 @@ def test_a_raw_image_becomes_a_volume_and_a_volume_an_image(openvbs, working: Si
     assert exported.stat().st_mode & 0o777 == 0o600
     assert openvbs("export", volume.id, exported).output == f"Error: {exported} exists already; choose another name\n"
     assert working.volume(volume.id).status == "available"
-
-
-def test_an_export_takes_away_what_a_killed_one_left(openvbs, working: Site, tmp_path: Path) -> None:
-    volume = working.new_volume()
-    target = tmp_path / "out[1].img"
-    (tmp_path / f".tmp-{target.name}-{'0' * 32}").write_bytes(b"half of the volume")
-    another = tmp_path / f".tmp-out1.img-{'0' * 32}"
-    another.write_bytes(b"of somebody else")
-    result = openvbs("export", volume.id, target)
-    assert result.exit_code == 0, result.output
-    assert set(tmp_path.iterdir()) == {target, another}
 
 
 def test_an_image_into_a_volume_replaces_every_byte(openvbs, working: Site, image: Path) -> None:
@@ -147,6 +138,34 @@ def test_a_registered_file_is_listed_and_registered_once(openvbs, working: Site,
     listed = json.loads(openvbs("list", "--project", PROJECT, "--json").stdout)
     assert [row["path"] for row in listed if row["id"] == volume_id] == [str(image)]
     assert "is registered already" in openvbs("register", image, "--project", PROJECT).output
+
+
+def test_what_is_registered_is_known_by_its_other_names(openvbs, working: Site, image: Path, tmp_path: Path) -> None:
+    """Two volumes of one device would each have a lock of its own."""
+    other, gone = tmp_path / "other.img", tmp_path / "gone.img"
+    other.write_bytes(b"x")
+    gone.write_bytes(b"x")
+    for path in (image, gone):
+        assert openvbs("register", path, "--project", PROJECT).exit_code == 0
+    gone.unlink()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "symbolic").symlink_to(image)
+    (tmp_path / "hard").hardlink_to(image)
+    for name in ("symbolic", "hard", "folder/../disk.img"):
+        result = openvbs("register", tmp_path / name, "--project", PROJECT)
+        assert result.exit_code == 1
+        assert f"is registered already, as {image}" in result.output
+    assert openvbs("register", other, "--project", PROJECT).exit_code == 0
+
+
+@pytest.mark.heavy
+def test_a_device_is_known_by_its_other_nodes(tmp_path: Path) -> None:
+    for name, minor in (("a", 200), ("b", 200), ("c", 201)):
+        os.mknod(tmp_path / name, stat.S_IFBLK | 0o600, os.makedev(7, minor))
+    (tmp_path / "link").symlink_to("b")
+    assert is_same(tmp_path / "a", tmp_path / "b")
+    assert is_same(tmp_path / "a", tmp_path / "link")
+    assert not is_same(tmp_path / "a", tmp_path / "c")
 
 
 def test_without_a_worker_the_operator_is_told(

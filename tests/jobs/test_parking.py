@@ -114,7 +114,7 @@ def test_an_export_that_is_given_up_leaves_no_half_written_file(site: Site, tmp_
     folder = tmp_path / "exports"
     folder.mkdir()
     job = export_image(site.service, ALPHA, volume.id, path=str(folder / "out.img"))
-    (folder / f".tmp-out.img-{'0' * 32}").write_bytes(b"half of the volume")
+    (folder / f".tmp-{job.id}-{'0' * 32}").write_bytes(b"half of the volume")
     with site.database.write() as connection:
         for _ in range(LOST_ATTEMPTS_MAX):
             jobs.begin(connection, job.id, now=site.service.clock())

@@ -76,12 +76,35 @@ def test_of_two_files_the_later_wins(tmp_path: Path) -> None:
         ("[DEFAULT]\npublic_url = vbs.example.com\n", "public_url: 'vbs.example.com' is not a URL"),
         ("[DEFAULT]\npublic_url = http://user@x/\n", "public_url: 'http://user@x/' is not a URL"),
         ("[DEFAULT]\ntls_cert = /nowhere\ntls_key = /nowhere\n", "tls_cert: /nowhere cannot be read"),
+        ("[DEFAULT]\ntls_cert = /\ntls_key = /\n", "tls_cert: / is not a file"),
+        ("[oslo_policy]\npolicy_file = /nowhere.yaml\n", "[oslo_policy] policy_file: /nowhere.yaml cannot be read"),
+        ("[oslo_policy]\npolicy_file = /\n", "[oslo_policy] policy_file: / is not a file"),
         ("no section\n", "openvbs.conf, line 1: No ':' or '=' found"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_rule(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(named)):
         read(tmp_path, text)
+
+
+def test_an_empty_value_means_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is empty would be the current directory."""
+    options = {
+        "DEFAULT": ("public_url", "identity_listen", "identity_public_url", "tls_cert", "tls_key", "tls_ca"),
+        "database": ("connection",),
+        "store": ("url", "root_key_file"),
+        "audit": ("notify_file",),
+        "oslo_policy": ("policy_file",),
+    }
+    text = "\n".join(
+        line for group, names in options.items() for line in (f"[{group}]", *(f"{name} =" for name in names))
+    )
+    config, defaults = read(tmp_path, text), read(tmp_path)
+    assert config == defaults
+    assert (config.tls, config.notify_file, config.audit_rules.notifies) == (None, None, False)
+    set_before = "[audit]\nnotify_file = /x\n[DEFAULT]\ntls_cert = /x\ntls_key = /x\n"
+    monkeypatch.setenv("OS_AUDIT__NOTIFY_FILE", "")
+    assert read(tmp_path, set_before, tls_cert="", tls_key="") == defaults
 
 
 def test_a_missing_file_and_a_missing_data_directory_are_named(tmp_path: Path) -> None:

@@ -49,6 +49,27 @@ def test_a_password_taken_out_of_the_file_is_made_anew(tmp_path: Path) -> None:
     assert after.of["openvbs"] == before.of["openvbs"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"passwords": {"admin": "secret",}, "pending": []}',
+        '{"passwords": {"admin": "secret"}}',
+        '{"passwords": ["secret"], "pending": []}',
+        '{"passwords": {"admin": null}, "pending": []}',
+        '{"passwords": {"admin": "secret"}, "pending": [["secret"]]}',
+        '["secret"]',
+        "",
+    ],
+)
+def test_a_file_that_was_edited_wrongly_is_named_and_tells_no_password(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "passwords.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"passwords\.json: .*must be JSON like .*; correct it") as caught:
+        accounts.ensure_passwords(file, accounts.wanted(demo=False))
+    assert "secret" not in str(caught.value)
+    assert file.read_text() == text
+
+
 def test_no_password_is_in_a_repr(tmp_path: Path) -> None:
     made = accounts.ensure_passwords(tmp_path / "passwords.json", accounts.wanted(demo=False))
     assert not any(password in repr(made) for password in made.of.values())

@@ -1,15 +1,19 @@
+import errno
+import itertools
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from openvbs.files import sweep_drafts
+from openvbs.files import is_named, sweep_drafts
 from openvbs.sources.base import SourceError
 from openvbs.units import MIB
-from openvbs.volumes.copy import TEMPORARY_PREFIX, Watch, copy_file, replacing
+from openvbs.volumes.copy import TEMPORARY_PREFIX, Watch, copy_file, copy_to_new_file, replacing
 from openvbs.volumes.files import VolumeFiles
+from openvbs.volumes.images import image_at
 from openvbs.volumes.reserve import RESERVE_BYTES, Reserve
+from tests.support.crashes import crashes_at
 
 
 class StoppedError(Exception):
@@ -45,6 +49,10 @@ def test_a_new_volume_is_private_all_zero_and_takes_no_space(files):
     files.create_volume("v1", 64 * MIB)
     status = files.volume("v1").stat()
     assert (status.st_size, status.st_blocks, stat.S_IMODE(status.st_mode)) == (64 * MIB, 0, 0o600)
+    assert files.is_hole("v1")
+    with files.volume("v1").open("r+b") as file:
+        file.write(b"x")
+    assert not files.is_hole("v1")
 
 
 def test_creating_a_volume_again_keeps_what_it_holds(files):
@@ -108,6 +116,71 @@ def test_a_missing_source_is_named(files, tmp_path):
     with pytest.raises(SourceError, match="nowhere cannot be read"):
         copy_file(tmp_path / "nowhere", tmp_path / "copy")
     assert names(tmp_path) == ["data"]
+
+
+def test_a_new_file_takes_no_name_that_something_has(tmp_path):
+    (tmp_path / "image").write_bytes(b"new")
+    target = tmp_path / "out"
+    for there in (target.touch, lambda: target.symlink_to("nowhere"), target.mkdir):
+        there()
+        before = target.lstat()
+        with pytest.raises(FileExistsError):
+            copy_to_new_file(tmp_path / "image", target, draft_prefix=".tmp-job-")
+        assert target.lstat() == before
+        assert not is_named(target, ".tmp-job-")
+        assert names(tmp_path) == ["image", "out"]
+        target.rmdir() if target.is_dir() else target.unlink()
+    copy_to_new_file(tmp_path / "image", target, draft_prefix=".tmp-job-")
+    assert target.read_bytes() == b"new"
+    assert is_named(target, ".tmp-job-")
+    assert not is_named(target, ".tmp-other-")
+    sweep_drafts(tmp_path, ".tmp-job-")
+    assert names(tmp_path) == ["image", "out"]
+    assert not is_named(target, ".tmp-job-")
+
+
+def test_who_was_killed_knows_the_file_that_it_named_for_its_own(tmp_path):
+    (tmp_path / "image").write_bytes(b"new")
+    target = tmp_path / "out"
+    for n in itertools.count():
+        crashed = crashes_at(n, lambda: copy_to_new_file(tmp_path / "image", target, draft_prefix=".tmp-job-"))
+        assert is_named(target, ".tmp-job-") == target.exists()
+        assert not target.exists() or target.read_bytes() == b"new"
+        for left in tmp_path.glob("*out*"):
+            left.unlink()
+        sweep_drafts(tmp_path, ".tmp-job-")
+        assert names(tmp_path) == ["image"]
+        if not crashed:
+            assert n > 3
+            return
+
+
+def test_without_hard_links_a_new_file_takes_no_name_either(tmp_path, monkeypatch):
+    """Python's os.link stands in for a filesystem without them, which make test cannot mount."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    (tmp_path / "image").write_bytes(b"new")
+    target = tmp_path / "out"
+    target.write_bytes(b"of somebody else")
+    with pytest.raises(FileExistsError):
+        copy_to_new_file(tmp_path / "image", target, draft_prefix=".tmp-job-")
+    assert target.read_bytes() == b"of somebody else"
+    target.unlink()
+    copy_to_new_file(tmp_path / "image", target, draft_prefix=".tmp-job-")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["image", "out"]
+
+
+@pytest.mark.timeout(20)  # opened first, the pipe would wait for ever for somebody to write to it
+@pytest.mark.parametrize("look", [image_at, lambda path: copy_file(path, path.with_name("copy"))])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, look):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="pipe is neither a file nor a block device"):
+        look(tmp_path / "pipe")
+    assert names(tmp_path) == ["pipe"]
 
 
 @pytest.mark.parametrize("left_bytes", [None, 0, MIB])
