@@ -3,6 +3,7 @@
 No role allows these over the network: they read and write files of the machine. The command line calls them.
 """
 
+import shlex
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -107,6 +108,9 @@ def register_volume(
     """
     if thaw_command is not None and freeze_command is None:
         raise BadRequest("--thaw-command", "is of no use without --freeze-command")
+    for option, command in (("--freeze-command", freeze_command), ("--thaw-command", thaw_command)):
+        if command is not None:
+            _require_words(option, command)
     leads_there = cache(lambda other: is_same(Path(path), Path(other)))
     with service.database.read() as connection:
         known = volumes.registered_paths(connection)
@@ -115,8 +119,8 @@ def register_volume(
     with service.database.write() as connection:
         for other in volumes.registered_paths(connection):
             if leads_there(other):
-                name = "" if other == path else f", as {other}"
-                raise BadRequest("PATH", f"{path} is registered already{name}")
+                by_name = "" if other == path else f", as {other}"
+                raise BadRequest("PATH", f"{path} is registered already{by_name}")
         new = NewVolume(size_gib=gib_ceil(size_bytes), name=name)
         made = insert_new_volume(service, connection, operator, new, VolumeStatus.AVAILABLE)
         volumes.update_volume(
@@ -132,6 +136,15 @@ def register_volume(
         registered = volumes.find_volume(connection, made.id, project_id=None)
     assert registered is not None
     return registered
+
+
+def _require_words(option: str, command: str) -> None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise BadRequest(option, f"is no command: {error}") from error
+    if not words:
+        raise BadRequest(option, "is no command: it is empty")
 
 
 def _take(service: Service, connection: sa.Connection, volume_id: str, status: VolumeStatus) -> Volume:

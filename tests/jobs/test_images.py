@@ -117,6 +117,8 @@ def test_without_qemu_img_the_package_is_named(
         (["import", "disk.img", "--into", "d17c90aa-5e23-4b6f-8f41-07b9c6a2e5d4"], "No volume d17c90aa"),
         (["export", "d17c90aa-5e23-4b6f-8f41-07b9c6a2e5d4", "out.img"], "No volume d17c90aa"),
         (["register", "disk.img", "--project", PROJECT, "--thaw-command", "x"], "--thaw-command: is of no use"),
+        (["register", "disk.img", "--project", PROJECT, "--freeze-command", " "], "is no command: it is empty"),
+        (["register", "disk.img", "--project", PROJECT, "--freeze-command", "a 'b"], "No closing quotation"),
     ],
 )
 def test_bad_input_is_named(openvbs, image: Path, monkeypatch: pytest.MonkeyPatch, arguments, says) -> None:
