@@ -156,8 +156,11 @@ def forget(project_id: str, *, yes: bool, as_json: bool, **settings: Any) -> Non
                 "backups": sum(doomed.backups.values()),
                 "shares": doomed.shares,
                 "objects": doomed.objects,
+                "key_destroyed": doomed.has_key,
             }
         )
+    elif not doomed.has_key:
+        click.echo(f"The store holds no key of project {project_id}, so none was destroyed. Its records are gone.")
     else:
         click.echo(f"The key of project {project_id} is destroyed, and its {doomed.objects} objects are removed.")
 
@@ -171,6 +174,10 @@ def _confirm(project_id: str, doomed: forgetting.Doomed) -> None:
     for other, count in sorted(doomed.backups.items()):
         if other != project_id:
             lines.append(f"Project {other} has imported records of the same data; {count} backups of its own go too.")
+    if not doomed.has_key:
+        lines.append(
+            "The store does not hold the key. If it is only not mounted, mount it first, or they stay readable."
+        )
     click.echo("\n".join(lines), err=True)
     said = click.prompt("Type the project's id to go on", default="", show_default=False, err=True)
     if said != project_id:

@@ -49,6 +49,8 @@ class Doomed:
     """How many records each project has of data in the repository; others than the project itself imported them."""
     shares: int
     objects: int
+    has_key: bool
+    """The store holds the key. If not, it may not be the store of the backups, as when that is not mounted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +75,12 @@ def look(place: Place, project_id: str) -> Doomed:
         _refuse_if_busy(connection, place, project_id)
         records = forgetting.count_records(connection, project_id)
         shares = forgetting.count_shares(connection, project_id)
-    objects = sum(1 for _ in prefixed(place.store, project_id).list(""))
-    if not records and not objects:
+    names = [info.name for info in prefixed(place.store, project_id).list("")]
+    if not records and not names:
         raise ForgetRefused(
             f"there is nothing of a project {project_id}: neither records nor a repository in the store"
         )
-    return Doomed(records, shares, objects)
+    return Doomed(records, shares, len(names), HEADER_NAME in names)
 
 
 def forget(place: Place, root_key: RootKey, project_id: str, *, on_removed: OnRemoved) -> None:

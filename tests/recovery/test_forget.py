@@ -112,7 +112,7 @@ def test_nothing_can_be_read_any_more_and_others_keep_theirs(site: Site, full: d
     assert [*found_in(site.directory, secrets)] == [header]
     kept = {info.name: site.store.get(info.name) for info in site.store.list("alpha/")}
     doomed = look(place_of(site), "alpha")
-    assert doomed == Doomed(backups={"alpha": 1, "beta": 1}, shares=1, objects=len(kept))
+    assert doomed == Doomed(backups={"alpha": 1, "beta": 1}, shares=1, objects=len(kept), has_key=True)
     forget(place_of(site), load_root_key(site.directory / "root.key"), "alpha", on_removed=nobody_waits)
     assert [*site.store.list("alpha/")] == []
     assert [*found_in(site.directory, secrets)] == []
@@ -244,4 +244,4 @@ def test_work_under_way_and_workers_are_waited_for(service: Service, tmp_path: P
     with service.database.read() as connection:
         assert len(shares.live_of_backup(connection, backup_id, now=now)) == 1
     later = replace(place, clock=lambda: now + LATER)
-    assert look(later, "alpha") == Doomed(backups={"alpha": 1}, shares=1, objects=0)
+    assert look(later, "alpha") == Doomed(backups={"alpha": 1}, shares=1, objects=0, has_key=False)

@@ -118,6 +118,21 @@ def test_forgetting_takes_the_plain_clones_in_the_data_directory(data_dir: Path)
     assert not base.exists()
 
 
+def test_forgetting_says_when_the_key_is_not_where_it_could_be_destroyed(data_dir: Path) -> None:
+    """As of a store that is not mounted; one that is lost for good has records to end, too."""
+    with made_service(f"sqlite:///{data_dir / 'openvbs.db'}") as service:
+        add_backup(service, "alpha")
+    store = data_dir / "store"
+    store.rename(data_dir / "unmounted")
+    forgetting = ["key", "forget", "alpha", "--data-dir", str(data_dir)]
+    assert "If it is only not mounted, mount it first" in run(*forgetting, code=1, said="no\n").stderr
+    assert "holds no key of project alpha, so none was destroyed" in run(*forgetting, "--yes").stdout
+    (data_dir / "unmounted").rename(store)
+    opened_with(data_dir, data_dir / "root.key")
+    said = json.loads(run(*forgetting, "--yes", "--json").stdout)
+    assert said == {"project_id": "alpha", "backups": 0, "shares": 0, "objects": 1, "key_destroyed": True}
+
+
 def test_forgetting_needs_the_service_to_be_stopped(data_dir: Path) -> None:
     with DataFolder(data_dir):
         assert "in use by process" in run("key", "forget", "alpha", "--data-dir", str(data_dir), "--yes", code=1).stderr
