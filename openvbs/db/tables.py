@@ -156,6 +156,7 @@ backups = sa.Table(
     _where("ix_backups_size", "project_id", "size_gib", "name", "id", "deleted_at IS NULL"),
     _where("ix_backups_status", "project_id", "status", "created_at", "id", "deleted_at IS NULL"),
     sa.Index("ix_backups_volume", "volume_id"),
+    sa.Index("ix_backups_data", "repository_id", "data_id"),
     sa.Index(
         "ix_backups_policy",
         "policy_id",

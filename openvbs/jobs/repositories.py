@@ -85,11 +85,12 @@ def is_there(database: Database, repositories: Repositories, repository_id: str)
         return True
     with database.read() as connection:
         must_be_stored = backups.must_be_stored(connection, repository_id)
-    if must_be_stored:
+    # Once more: another job may have made it since, and published what is in it.
+    if must_be_stored and not has_header(repositories.store_of(repository_id)):
         # What comes back may open with another key.
         repositories.forget(repository_id)
         raise RepositoryAway(repository_id)
-    return False
+    return must_be_stored
 
 
 def get_or_begin(database: Database, repositories: Repositories, repository_id: str) -> Repository:
@@ -99,4 +100,5 @@ def get_or_begin(database: Database, repositories: Repositories, repository_id: 
     """
     if is_there(database, repositories, repository_id):
         return repositories.get(repository_id)
+    repositories.forget(repository_id)  # one that was there and is open has a key that lies nowhere any more
     return repositories.get_or_create(repository_id)

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 RANGES_MAX = 5
 """Byte ranges that a backup's reason names; of more it says how many there are."""
 PROBLEMS_LOGGED_MAX = 100
+MARKED_AT_ONCE = 100
 _GONE = "A check found damage in the store: the object of the backup is gone, so nothing of it can be restored."
 _DAY_SECONDS = 24 * 3600
 
@@ -116,12 +117,15 @@ def _reason(ranges: list[ByteRange]) -> str:
 
 def _mark(run: Run, found: dict[str, Any]) -> None:
     """Let the backups say it, and the job too."""
-    with run.parts.database.write() as connection:
-        marked = sum(
-            backups.mark_damaged(connection, run.job.project_id, data_id, reason, now=run.parts.clock())
-            for data_id, reason in found["damaged"].items()
-        )
-    DAMAGED.inc(marked)
+    damaged = list(found["damaged"].items())
+    for start in range(0, len(damaged), MARKED_AT_ONCE):
+        # A few at a time, so that others can write too; those that are marked already are no longer available.
+        with run.parts.database.write() as connection:
+            marked = sum(
+                backups.mark_damaged(connection, run.job.project_id, data_id, reason, now=run.parts.clock())
+                for data_id, reason in damaged[start : start + MARKED_AT_ONCE]
+            )
+        DAMAGED.inc(marked)
     raise JobFailed(
         f"{len(found['damaged'])} backups are damaged and {found['problems']} problems were found in the store; "
         f"the first: {found['first']}"

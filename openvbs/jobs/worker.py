@@ -54,6 +54,8 @@ class Worker:
         self._directory = directory
         self._jobs_at_once = jobs_at_once
         self._left: SimpleQueue[Job] = SimpleQueue()
+        self._running: list[str] = []
+        """Jobs by id, once for each attempt that a thread of ours is at."""
 
     def run(self, *, on_ready: Callable[[], None], stop_event: threading.Event) -> None:
         """Run jobs until stop_event is set; then every running job is parked, and this returns.
@@ -130,6 +132,14 @@ class Worker:
             log.exception("%s failed", duty.__name__)
 
     def run_job(self, job_id: str) -> None:
+        """Run the job in a thread of its own, once the queue has given it to this worker."""
+        self._running.append(job_id)
+        try:
+            self._run_job(job_id)
+        finally:
+            self._running.remove(job_id)
+
+    def _run_job(self, job_id: str) -> None:
         """One attempt at a job. Its steps are durable; what is between them is done anew by every attempt."""
         with bind(job_id=job_id):
             try:
@@ -172,8 +182,11 @@ class Worker:
         A worker may have stood still between taking a job out of the queue and beginning it. By then the job was given
         to us, and so the queue lets that attempt go no further, however new it is.
         """
-        while not self._left.empty():
+        for _ in range(self._left.qsize()):
             job = self._left.get()
+            if job.id in self._running:  # the newer attempt is ours as well
+                self._left.put(job)
+                continue
             try:
                 self._workflows.queue_again(job)
             except Exception:

@@ -19,7 +19,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from openvbs.clock import Clock, utc_now
-from openvbs.db import audit, forgetting, migrate, workers
+from openvbs.db import audit, backups, forgetting, migrate, workers
 from openvbs.db.forgetting import Gone
 from openvbs.db.session import Database
 from openvbs.domain.audit import AuditAction, AuditEvent
@@ -75,8 +75,9 @@ def look(place: Place, project_id: str) -> Doomed:
         _refuse_if_busy(connection, place, project_id)
         records = forgetting.count_records(connection, project_id)
         shares = forgetting.count_shares(connection, project_id)
+        is_owed = backups.must_be_stored(connection, project_id)
     names = [info.name for info in prefixed(place.store, project_id).list("")]
-    if not records and not names:
+    if not records and not names and not is_owed:
         raise ForgetRefused(
             f"there is nothing of a project {project_id}: neither records nor a repository in the store"
         )

@@ -10,8 +10,9 @@ from tests.support.waiting import until
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 STARTING = f"""
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if who runs the tests ignores it
 sys.path.insert(0, {str(SCRIPTS)!r})
 from demo_service import Service
 service = Service(Path(sys.argv[1]))

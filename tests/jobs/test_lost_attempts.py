@@ -1,6 +1,9 @@
 """An attempt that stood still while another one took its job over, and then goes on: it takes nothing away."""
 
+import time
+
 import pytest
+from dbos import DBOS
 
 from openvbs.actions.backup_records import reset_backup
 from openvbs.actions.backups import create_backup
@@ -15,7 +18,7 @@ from openvbs.jobs.failures import Failure, JobFailed, failure_of
 from openvbs.jobs.made_backup import forget_committed
 from openvbs.jobs.runner import fail
 from openvbs.jobs.runners import RUNNERS
-from openvbs.jobs.worker import LOST_ATTEMPTS_MAX
+from openvbs.jobs.worker import CANCELLED_SECONDS, LOST_ATTEMPTS_MAX
 from openvbs.units import GIB, MIB
 from tests.jobs.test_records import OPERATOR, in_store
 from tests.support.actions import caller
@@ -108,3 +111,30 @@ def test_an_extension_that_was_broken_off_can_be_asked_for_again(site: Site) -> 
         )
         site.succeeded(extend_volume(site.service, ALPHA, volume.id, 3))
         assert (site.volume(volume.id).status, site.volume(volume.id).size_gib) == ("available", 3)
+
+
+def test_a_worker_that_takes_its_own_job_over_leaves_the_newer_attempt_alone(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that was silent for so long that another put its job back into the queue, and that took it out again."""
+    caplog.set_level("INFO")
+    device, script = site.directory / "device", site.directory / "told"
+    device.write_bytes(b"x" * MIB)
+    # Each attempt is let go on by itself.
+    script.write_text(
+        f"#!/bin/sh\n[ $1 = thaw ] && exit\ncd {site.directory}\nn=1\n[ -e begun1 ] && n=2\ntouch begun$n\n"
+        "while [ ! -e go$n ]; do sleep 0.1; done\n"
+    )
+    script.chmod(0o700)
+    volume = site.register(device, freeze_command=f"{script} freeze", thaw_command=f"{script} thaw")
+    with site.worker():
+        _, making = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id))
+        until((site.directory / "begun1").exists, what="it begins")
+        (me,) = (file.read_text().strip() for file in (site.directory / "workers").glob("*.id"))
+        DBOS._recover_pending_workflows([me])
+        until((site.directory / "begun2").exists, what="the worker begins it again")
+        (site.directory / "go1").touch()
+        until(lambda: "is parked: another worker has taken this job over" in caplog.text, what="the old attempt leaves")
+        time.sleep(3 * CANCELLED_SECONDS)  # so long that the worker has looked at what was left
+        (site.directory / "go2").touch()
+        assert site.succeeded(making).attempt == 2

@@ -1,8 +1,10 @@
 """A store that is not mounted is not an empty one: nothing counts as removed, checked or collected in it."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from openvbs.jobs.collecting import request_check, request_collection
 from openvbs.jobs.parts import Parts
 from openvbs.jobs.record_keeping import RecordKeeping
 from openvbs.recovery.survey import Found, survey
+from openvbs.stores.base import ObjectInfo, Store
 from tests.support.actions import caller, new_id
 from tests.support.site import Site
 from tests.support.stores import FullStore
@@ -212,3 +215,48 @@ def test_the_store_is_told_once_it_is_back(site: Site, away: Away, *, is_open: b
 def owed(site: Site) -> list[tuple[str, int]]:
     with site.database.read() as connection:
         return store_records.owed(connection, limit=10)
+
+
+def test_a_repository_that_was_emptied_begins_anew_though_it_was_open(site: Site) -> None:
+    """Nothing that was stored is missing, and what is stored then opens with a key that lies in the store."""
+    with site.worker():
+        site.succeeded(delete_backup(site.service, ALPHA, made(site).id))
+        for file in [path for path in (site.directory / "store" / "alpha").rglob("*") if path.is_file()]:
+            file.unlink()
+        again, more = made(site), made(site)
+    repository = site.parts().repositories.get("alpha")
+    for backup in (again, more):
+        assert repository.load_backup(backup.id).facts.backup_id == backup.id
+
+
+class LateAnswer:
+    """A store whose first answer about a header comes when that has been made meanwhile."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def stat(self, name: str) -> ObjectInfo:
+        if not name.endswith(HEADER_NAME) or self.asked.is_set():
+            return self._store.stat(name)
+        self.asked.set()
+        try:
+            return self._store.stat(name)
+        finally:
+            assert self.may_answer.wait(60)
+
+
+def test_the_first_two_backups_of_a_project_may_be_made_at_once(site: Site) -> None:
+    with site.worker():
+        one, other = (site.new_volume(data_bytes=1 << 20) for _ in range(2))
+    late = LateAnswer(site.store)
+    with site.worker(late):
+        _, first = create_backup(site.service, ALPHA, NewBackup(volume_id=one.id))
+        until(late.asked.is_set, what="the first one looks for the repository")
+        _, second = create_backup(site.service, ALPHA, NewBackup(volume_id=other.id))
+        site.succeeded(second)
+        late.may_answer.set()
+        site.succeeded(first)

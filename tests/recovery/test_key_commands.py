@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openvbs.cli.main import main
+from openvbs.db import backups
 from openvbs.engine.errors import WrongKey
 from openvbs.engine.keys import load_root_key
 from openvbs.engine.repository import create_repository, open_repository
@@ -131,6 +132,20 @@ def test_forgetting_says_when_the_key_is_not_where_it_could_be_destroyed(data_di
     opened_with(data_dir, data_dir / "root.key")
     said = json.loads(run(*forgetting, "--yes", "--json").stdout)
     assert said == {"project_id": "alpha", "backups": 0, "shares": 0, "objects": 1, "key_destroyed": True}
+
+
+def test_forgetting_ends_records_of_a_lost_store_that_are_deleted_but_owed(data_dir: Path) -> None:
+    """Else the project could never make a backup again: its store would have to come back for their data to go."""
+    url = f"sqlite:///{data_dir / 'openvbs.db'}"
+    with made_service(url) as service:
+        backup_id = add_backup(service, "alpha")
+        with service.database.write() as connection:
+            backups.mark_deleted(connection, backup_id, now=service.clock())
+    (data_dir / "store").rename(data_dir / "lost")
+    run("key", "forget", "alpha", "--data-dir", str(data_dir), "--yes")
+    with made_service(url) as service, service.database.read() as connection:
+        assert not backups.must_be_stored(connection, "alpha")
+    assert "nothing of a project alpha" in run("key", "forget", "alpha", "--data-dir", str(data_dir), code=1).stderr
 
 
 def test_forgetting_needs_the_service_to_be_stopped(data_dir: Path) -> None:
