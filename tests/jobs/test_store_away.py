@@ -132,8 +132,7 @@ def test_a_store_that_goes_under_a_running_worker_is_noticed(site: Site) -> None
         assert in_store(site) == []
 
 
-@pytest.mark.parametrize("away", [unmounted, without_header])
-@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(("away", "is_open"), [(unmounted, True), (without_header, False)])
 def test_no_other_repository_takes_the_place_of_one_that_is_away(site: Site, away: Away, *, is_open: bool) -> None:
     """It would be taken for the project's, and all that was stored before for lost."""
     with ExitStack() as stack:
@@ -195,8 +194,7 @@ def told_name(site: Site) -> str | None:
     return found[0].backup.name
 
 
-@pytest.mark.parametrize("away", [unmounted, without_header])
-@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(("away", "is_open"), [(unmounted, True), (without_header, False)])
 def test_the_store_is_told_once_it_is_back(site: Site, away: Away, *, is_open: bool) -> None:
     with site.worker(**AT_ONCE):
         backup = made(site)
