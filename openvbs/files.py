@@ -6,8 +6,8 @@ import glob
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -23,39 +23,33 @@ def write_private(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
-@contextmanager
-def replacing(target: Path, draft_prefix: str) -> Iterator[int]:
+def replacing(target: Path, draft_prefix: str) -> AbstractContextManager[int]:
     """A descriptor of a draft beside the target that gets its name at the end, flushed and at once.
 
     After an error the target is as before. The name is not durable until ``sync_folder``. A crash leaves at most the
     draft, which ``sweep_drafts`` takes.
     """
-    draft, descriptor = open_draft(target.parent, draft_prefix)
-    try:
-        yield descriptor
-        os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)  # it may have got its name already
-        raise
-    finally:
-        os.close(descriptor)
+    return _drafted(target, draft_prefix, os.replace)
 
 
-@contextmanager
-def naming(target: Path, draft_prefix: str) -> Iterator[int]:
+def naming(target: Path, draft_prefix: str) -> AbstractContextManager[int]:
     """Like replacing, but FileExistsError if something has the target's name at the end: that is left as it is.
 
     The draft stays as a second name of the file, by which ``is_named`` knows it, until ``sweep_drafts``. A filesystem
     without hard links keeps no second name. Neither name is durable until ``sync_folder``.
     """
+    return _drafted(target, draft_prefix, _name)
+
+
+@contextmanager
+def _drafted(target: Path, draft_prefix: str, give_name: Callable[[Path, Path], None]) -> Iterator[int]:
     draft, descriptor = open_draft(target.parent, draft_prefix)
     try:
         yield descriptor
-        os.fsync(descriptor)
-        _name(draft, target)
+        os.fsync(descriptor)  # the name must not come back from a power cut with other bytes behind it
+        give_name(draft, target)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)  # it may have got its name already
         raise
     finally:
         os.close(descriptor)

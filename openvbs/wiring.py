@@ -53,6 +53,7 @@ def build_worker(config: Config) -> Worker:
     """The jobs' side of one process. The database must have been migrated and the queue prepared."""
     service = build_service(config)
     repositories = Repositories(
+        service.database,
         open_store(config.store_url),
         lambda: load_root_key(config.root_key_file),
         cache=config.data_dir / "cache" / "index",

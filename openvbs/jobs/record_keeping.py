@@ -13,7 +13,7 @@ from openvbs.db import backups, store_records
 from openvbs.db.session import Database, DatabaseUnavailable
 from openvbs.engine.errors import EngineError
 from openvbs.engine.records import put_record, remove_record
-from openvbs.jobs.repositories import Repositories, is_there
+from openvbs.jobs.repositories import Repositories
 from openvbs.recovery.told import told_of
 from openvbs.stores.base import StoreError
 
@@ -64,7 +64,7 @@ class RecordKeeping:
             if data.repository_id in self._not_before and monotonic_seconds() < self._not_before[data.repository_id]:
                 return
             try:
-                has_repository = is_there(self._database, self._repositories, data.repository_id)
+                has_repository = self._repositories.is_there(data.repository_id)
                 if state is None:
                     remove_record(self._repositories.store_of(data.repository_id), backup_id)
                 elif not has_repository:

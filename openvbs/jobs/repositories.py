@@ -32,7 +32,10 @@ class Repositories:
     A repository brings its own index up to date at the start of every piece of work, so an open one never goes stale.
     """
 
-    def __init__(self, store: Store, load_root_key: Callable[[], RootKey], *, cache: Path | None = None) -> None:
+    def __init__(
+        self, database: Database, store: Store, load_root_key: Callable[[], RootKey], *, cache: Path | None = None
+    ) -> None:
+        self._database = database
         self._store = store
         self._load_root_key = load_root_key
         self._cache = cache
@@ -43,9 +46,35 @@ class Repositories:
         """The project's repository. RepositoryMissing, WrongKey or another EngineError when it cannot be opened."""
         return self._get(repository_id, lambda *args, cache: open_repository(*args, cache=cache))
 
-    def get_or_create(self, repository_id: str) -> Repository:
-        """The project's repository, made if the project has none; two makers at once get the same."""
+    def find(self, repository_id: str) -> Repository | None:
+        """The project's repository; None where no backup was ever stored. RepositoryAway if it should be there."""
+        return self.get(repository_id) if self.is_there(repository_id) else None
+
+    def get_or_begin(self, repository_id: str) -> Repository:
+        """Like find, but a repository is made where none is needed yet; two makers at once get the same.
+
+        A new one beneath a mount would be taken for the project's, and every earlier backup for lost.
+        """
+        if self.is_there(repository_id):
+            return self.get(repository_id)
+        self.forget(repository_id)  # one that was there and is open has a key that lies nowhere any more
         return self._get(repository_id, lambda *args, cache: create_repository(*args, cache=cache))
+
+    def is_there(self, repository_id: str) -> bool:
+        """Does the store hold the repository now? False where no backup was ever stored, else RepositoryAway.
+
+        Asks the store each time: one that is open stays open when its store is unmounted, and then looks empty.
+        """
+        if has_header(self.store_of(repository_id)):
+            return True
+        with self._database.read() as connection:
+            must_be_stored = backups.must_be_stored(connection, repository_id)
+        # Once more: another job may have made it since, and published what is in it.
+        if must_be_stored and not has_header(self.store_of(repository_id)):
+            # What comes back may open with another key.
+            self.forget(repository_id)
+            raise RepositoryAway(repository_id)
+        return must_be_stored
 
     def store_of(self, repository_id: str) -> Store:
         """Where the project's repository lies or would lie, for what needs no key."""
@@ -74,31 +103,3 @@ class Repositories:
                 # Left to the garbage collector: somebody may still be working with it.
                 del self._open[next(iter(self._open))]
             return repository
-
-
-def is_there(database: Database, repositories: Repositories, repository_id: str) -> bool:
-    """Does the project have a repository in the store now? False where no backup was ever stored, else RepositoryAway.
-
-    Asks the store each time: a repository that is open stays open when its store is unmounted, and then looks empty.
-    """
-    if has_header(repositories.store_of(repository_id)):
-        return True
-    with database.read() as connection:
-        must_be_stored = backups.must_be_stored(connection, repository_id)
-    # Once more: another job may have made it since, and published what is in it.
-    if must_be_stored and not has_header(repositories.store_of(repository_id)):
-        # What comes back may open with another key.
-        repositories.forget(repository_id)
-        raise RepositoryAway(repository_id)
-    return must_be_stored
-
-
-def get_or_begin(database: Database, repositories: Repositories, repository_id: str) -> Repository:
-    """The project's repository, made if no backup was ever stored in it; RepositoryAway if one was and it is away.
-
-    A new one beneath a mount would be taken for the project's, and every earlier backup for lost.
-    """
-    if is_there(database, repositories, repository_id):
-        return repositories.get(repository_id)
-    repositories.forget(repository_id)  # one that was there and is open has a key that lies nowhere any more
-    return repositories.get_or_create(repository_id)

@@ -41,7 +41,6 @@ from openvbs.jobs.made_backup import (
     make_failed,
 )
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.repositories import get_or_begin
 from openvbs.jobs.run import Run
 from openvbs.jobs.run_restore import backup_id_of
 from openvbs.jobs.run_volume import release_snapshot, volume_id_of
@@ -91,7 +90,7 @@ def _upload(run: Run, *, has_clone: bool) -> dict[str, Any]:
     _thaw_device(parts, job)
     with parts.database.read() as connection:
         backup = find_backup(connection, job)
-    repository = get_or_begin(parts.database, parts.repositories, backup.repository_id)
+    repository = parts.repositories.get_or_begin(backup.repository_id)
     record = earlier_commit(repository, backup.id)
     if record is None:
         with _standing_still(run, backup, has_clone=has_clone) as still:

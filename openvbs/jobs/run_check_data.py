@@ -25,7 +25,6 @@ from openvbs.engine.errors import BackupMissing
 from openvbs.engine.repository import Repository
 from openvbs.jobs.failures import Failure, JobFailed
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 from openvbs.metrics import DAMAGED, STORE_PROBLEMS
@@ -50,9 +49,9 @@ def _work(run: Run) -> None:
 
 def _check(run: Run) -> dict[str, Any]:
     parts = run.parts
-    if not is_there(parts.database, parts.repositories, run.job.project_id):
+    repository = parts.repositories.find(run.job.project_id)
+    if repository is None:
         return {"damaged": {}, "problems": 0, "first": ""}
-    repository = parts.repositories.get(run.job.project_id)
     with parts.database.read() as connection:
         # Before the walk, which then meets the objects of all of them but those that are deleted meanwhile.
         expected = backups.available_data(connection, run.job.project_id)
@@ -80,7 +79,7 @@ def _gone(run: Run, repository: Repository, unmet: set[str]) -> list[str]:
     parts, repository_id = run.parts, run.job.project_id
     missing = {backup_id for backup_id in unmet if _is_missing(run, repository, backup_id)}
     # A store that was unmounted meanwhile has none of them.
-    if not missing or not is_there(parts.database, parts.repositories, repository_id):
+    if not missing or not parts.repositories.is_there(repository_id):
         return []
     with parts.database.read() as connection:
         # After the look at the store: a record says that it is deleted before its object goes.

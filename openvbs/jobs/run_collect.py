@@ -19,7 +19,6 @@ from openvbs.engine.format import PACKS
 from openvbs.jobs.collecting import AGAIN, request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.run_delete import let_go
 from openvbs.jobs.runner import Runner
@@ -51,9 +50,9 @@ def _purge(run: Run) -> None:
 
 def _collect(run: Run) -> int:
     """How many packs had to be left for the next collection."""
-    if not is_there(run.parts.database, run.parts.repositories, run.job.project_id):
+    repository = run.parts.repositories.find(run.job.project_id)
+    if repository is None:
         return 0
-    repository = run.parts.repositories.get(run.job.project_id)
     plan = plan_collection(repository, checkpoint=run.checkpoint)
     result = apply_collection(repository, plan, checkpoint=run.checkpoint)
     log.info("collected %d bytes in %d packs", result.bytes_freed, result.packs_deleted)

@@ -30,7 +30,6 @@ from openvbs.jobs.made_backup import (
     make_failed,
 )
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.repositories import get_or_begin
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 from openvbs.recovery.facts import columns_of, facts_of
@@ -46,7 +45,7 @@ def _copy(run: Run) -> dict[str, Any]:
     parts, job = run.parts, run.job
     with parts.database.read() as connection:
         backup = find_backup(connection, job)
-    target = get_or_begin(parts.database, parts.repositories, backup.repository_id)
+    target = parts.repositories.get_or_begin(backup.repository_id)
     record = earlier_commit(target, backup.id)
     if record is None:
         facts = facts_of(

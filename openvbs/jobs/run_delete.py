@@ -22,7 +22,6 @@ from openvbs.engine.references import drop_reference, remove_unreferenced
 from openvbs.jobs.collecting import request_collection
 from openvbs.jobs.failures import Failure
 from openvbs.jobs.parts import Parts
-from openvbs.jobs.repositories import is_there
 from openvbs.jobs.run import Run
 from openvbs.jobs.runner import Runner
 
@@ -50,7 +49,7 @@ def let_go(parts: Parts, data: StoredData, job: Job) -> bool:
     False when others still refer to the backup, which then stays for them. What is not there counts as taken away, but
     only from a repository that is: RepositoryAway. The blocks go with the next collection.
     """
-    if not is_there(parts.database, parts.repositories, data.repository_id):
+    if not parts.repositories.is_there(data.repository_id):
         return True  # made by the first backup that gets as far, so there is nothing of this one
     if data.reference_id is not None:
         drop_reference(parts.repositories.store_of(data.repository_id), data.data_id, data.reference_id)

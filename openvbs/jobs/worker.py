@@ -190,7 +190,7 @@ class Worker:
             try:
                 self._workflows.queue_again(job)
             except Exception:
-                self._left.put(job)
+                self._left.put(job)  # whatever it was: the next look tries again
                 raise
 
     def _refuse_hopeless(self, job: Job) -> None:

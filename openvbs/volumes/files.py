@@ -8,7 +8,7 @@ from pathlib import Path
 from openvbs.files import sweep_drafts, sync_folder
 from openvbs.sources.base import SourceError
 from openvbs.sources.qcow2 import convert_to_raw
-from openvbs.units import GIB
+from openvbs.units import gib_ceil
 from openvbs.volumes.copy import TEMPORARY_PREFIX, CannotClone, Watch, clone_file, copy_file, replacing
 
 _BLOCK_BYTES = 512  # of st_blocks
@@ -87,7 +87,7 @@ class VolumeFiles:
             raise SourceError(f"volume {volume_id} cannot be extended: {error.strerror}") from error
         if present_bytes > size_bytes:
             longer = f"an earlier extension, which was broken off, made volume {volume_id} longer than that"
-            raise SourceError(f"{longer}: ask for {-(-present_bytes // GIB)} GiB at least")
+            raise SourceError(f"{longer}: ask for {gib_ceil(present_bytes)} GiB at least")
 
     def is_of_size(self, volume_id: str, size_bytes: int) -> bool:
         """Whether the volume's file is there and has this size."""

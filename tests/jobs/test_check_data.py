@@ -98,9 +98,7 @@ def test_a_backup_whose_object_is_gone_is_damaged_whoevers_record_it_is(site: Si
 
 def test_what_is_deleted_while_it_is_checked_is_not_damaged(site: Site) -> None:
     with site.worker():
-        volume = site.new_volume(data_bytes=MIB)
-        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        site.succeeded(job)
+        backup = site.new_backup()
     # The check has listed what is available before it makes its lease.
     gated = GatedStore(site.store, "alpha/leases/")
     with site.worker(gated, **ALL_AT_ONCE):
@@ -113,9 +111,7 @@ def test_what_is_deleted_while_it_is_checked_is_not_damaged(site: Site) -> None:
 
 def test_a_store_that_goes_while_it_is_checked_makes_no_backup_damaged(site: Site) -> None:
     with site.worker():
-        volume = site.new_volume(data_bytes=MIB)
-        backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-        site.succeeded(job)
+        backup = site.new_backup()
     gated = GatedReads(site.store, "alpha/packs/")
     store, away = site.directory / "store", site.directory / "away"
     with site.worker(gated, **ALL_AT_ONCE):

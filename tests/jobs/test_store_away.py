@@ -55,13 +55,6 @@ def without_header(site: Site) -> Iterator[None]:
         away.rename(header)
 
 
-def made(site: Site) -> Backup:
-    volume = site.new_volume(data_bytes=1 << 20)
-    backup, job = create_backup(site.service, ALPHA, NewBackup(volume_id=volume.id, name="b"))
-    site.succeeded(job)
-    return backup
-
-
 def imported(site: Site, backup: Backup) -> str:
     new = NewRecord(id=new_id(), repository_id=backup.repository_id, data_id=backup.data_id, size_gib=1)
     record, job = import_record(site.service, FOR_BETA, new)
@@ -104,7 +97,7 @@ def in_store(site: Site) -> list[str]:
 @pytest.mark.parametrize("away", [unmounted, without_header])
 def test_what_was_stored_is_waited_for(site: Site, away: Away) -> None:
     with site.worker(**AT_ONCE):
-        doomed, kept = made(site), made(site)
+        doomed, kept = site.new_backup(), site.new_backup()
     with away(site), site.worker(**AT_ONCE) as parts:
         assert says_so(cared(site, parts, JobKind.CHECK))
         assert says_so(cared(site, parts, JobKind.COLLECT))
@@ -122,7 +115,7 @@ def test_what_was_stored_is_waited_for(site: Site, away: Away) -> None:
 
 def test_a_store_that_goes_under_a_running_worker_is_noticed(site: Site) -> None:
     with site.worker(**AT_ONCE) as parts:
-        backup = made(site)
+        backup = site.new_backup()
         with unmounted(site):
             assert says_so(site.failed(delete_backup(site.service, ALPHA, backup.id)))
             assert says_so(cared(site, parts, JobKind.CHECK))
@@ -137,7 +130,7 @@ def test_no_other_repository_takes_the_place_of_one_that_is_away(site: Site, awa
     """It would be taken for the project's, and all that was stored before for lost."""
     with ExitStack() as stack:
         stack.enter_context(site.worker(**AT_ONCE))
-        backup = made(site)
+        backup = site.new_backup()
         if not is_open:
             stack.close()
             stack.enter_context(site.worker(**AT_ONCE))
@@ -156,7 +149,7 @@ def test_no_other_repository_takes_the_place_of_one_that_is_away(site: Site, awa
 def test_what_is_owed_to_the_store_stays_owed(site: Site) -> None:
     """Also a reference, which is all that an imported record has there."""
     with site.worker(**AT_ONCE) as parts:
-        backup = made(site)
+        backup = site.new_backup()
         record_id = imported(site, backup)
         site.succeeded(delete_backup(site.service, ALPHA, backup.id))
         assert owes_purge(site, backup.id)  # for beta's record
@@ -197,7 +190,7 @@ def told_name(site: Site) -> str | None:
 @pytest.mark.parametrize(("away", "is_open"), [(unmounted, True), (without_header, False)])
 def test_the_store_is_told_once_it_is_back(site: Site, away: Away, *, is_open: bool) -> None:
     with site.worker(**AT_ONCE):
-        backup = made(site)
+        backup = site.new_backup()
     parts = site.parts()
     if is_open:
         parts.repositories.get("alpha")
@@ -218,10 +211,10 @@ def owed(site: Site) -> list[tuple[str, int]]:
 def test_a_repository_that_was_emptied_begins_anew_though_it_was_open(site: Site) -> None:
     """Nothing that was stored is missing, and what is stored then opens with a key that lies in the store."""
     with site.worker():
-        site.succeeded(delete_backup(site.service, ALPHA, made(site).id))
+        site.succeeded(delete_backup(site.service, ALPHA, site.new_backup().id))
         for file in [path for path in (site.directory / "store" / "alpha").rglob("*") if path.is_file()]:
             file.unlink()
-        again, more = made(site), made(site)
+        again, more = site.new_backup(), site.new_backup()
     repository = site.parts().repositories.get("alpha")
     for backup in (again, more):
         assert repository.load_backup(backup.id).facts.backup_id == backup.id

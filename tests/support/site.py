@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from openvbs.actions.backups import create_backup
 from openvbs.actions.service import Service
 from openvbs.actions.volumes import create_volume
 from openvbs.auth.caller import Caller
 from openvbs.auth.permissions import Permissions
 from openvbs.db import backups, jobs, migrate, volumes
 from openvbs.db.session import Database
-from openvbs.domain.backup import Backup
+from openvbs.domain.backup import Backup, NewBackup
 from openvbs.domain.job import ENDED, Job
 from openvbs.domain.volume import NewVolume, Volume, VolumeKind, VolumeStatus
 from openvbs.engine.keys import create_root_key, load_root_key
@@ -59,6 +60,7 @@ class Site:
 
     def parts(self, store: Store | None = None, **values: object) -> Parts:
         repositories = Repositories(
+            self.database,
             store or self.store,
             lambda: load_root_key(self.directory / "root.key"),
             cache=self.directory / "cache",
@@ -140,6 +142,13 @@ class Site:
         self.succeeded(job)
         self.write_random(volume.id, data_bytes)
         return self.volume(volume.id)
+
+    def new_backup(self) -> Backup:
+        """An available backup of alpha's, of a small new volume; a worker runs."""
+        new = NewBackup(volume_id=self.new_volume(data_bytes=MIB).id, name="b")
+        backup, job = create_backup(self.service, caller("alpha"), new)
+        self.succeeded(job)
+        return backup
 
     def register(
         self, path: Path, *, freeze_command: str | None, thaw_command: str | None, project_id: str = "alpha"
